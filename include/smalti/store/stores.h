@@ -1,0 +1,43 @@
+// Every tier, one line each; the classes hide in .cc files. Factories return an owning pointer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "smalti/base/log.h"
+#include "smalti/base/pool.h"
+#include "smalti/policy/limits.h"
+#include "smalti/store/store.h"
+
+namespace smalti {
+
+// Tiles at rest in the heap. Room is taken from Resource::memory; an image whose area exceeds Resource::area is
+// refused (Errc::limit). REQUIRES (all of these): the Ledger outlives the store and every tile got from it.
+StorePtr memory_store(Ledger&);
+
+// Tiles in mapped, unlinked, preallocated files; a Tile's owner is its mapping. Room is taken from Resource::map.
+Result<StorePtr> mapped_store(Ledger&, std::filesystem::path folder);
+
+// Tiles in unlinked, preallocated files, by pread and pwrite. Room is taken from Resource::disk, files from
+// Resource::file. Written tiles carry a checksum that each get verifies (Errc::corrupt).
+Result<StorePtr> disk_store(Ledger&, TileHeap&, std::filesystem::path folder);
+
+struct Tier {
+  std::string name;  // "Memory", "Map", "Disk", "Distributed"
+  StorePtr store;
+};
+
+struct TieredOptions {
+  std::uint64_t behind_bytes = 32u << 20;  // most bytes of puts on their way to a tier that waits
+  bool rise = true;                        // hot tiles rise to a faster tier that has room, or colder tiles
+};
+
+// Fastest first. A put goes to the first tier with room: the tile that no longer fits goes down, the rest stay. Puts
+// to a tier that waits go behind the caller's back, through `background`, in a bounded queue; such a tile stays
+// readable until the lower put is acknowledged, and a put that failed is reported by the next put or sync. A lower tier
+// is opened for an image only when the image's first tile goes there.
+StorePtr tiered_store(std::vector<Tier> fastest_first, Pool& background, TieredOptions options = {});
+
+}  // namespace smalti

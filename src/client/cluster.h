@@ -1,0 +1,62 @@
+// The distributed tier: many servers as one TileStore.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "smalti/base/log.h"
+#include "smalti/base/secret.h"
+#include "smalti/store/store.h"
+
+namespace smalti {
+
+namespace net {
+class Loop;
+}
+
+struct HostPort {
+  std::string host;  // a name, an IPv4 address, or an IPv6 address without brackets
+  std::uint16_t port = 6668;
+  std::string text() const;  // "192.168.100.50:6668", "[::1]:6668"
+  auto operator<=>(const HostPort&) const = default;
+};
+
+// "a:1,b [::1]:6668": entries parted by commas or white space; a missing port is 6668.
+// Fails with invalid and names the entry.
+Result<std::vector<HostPort>> parse_hosts(std::string_view list);
+
+enum class Placement : std::uint8_t {
+  automatic,    // whole images up to 16 MiB round robin, larger ones sharded
+  round_robin,  // each image whole on one server
+  sharded,      // each image over all servers
+};
+
+// What both sides must agree upon; see doc/wire-native.md.
+struct Attributes {
+  std::uint32_t interface = 1;
+  std::uint32_t quantum_depth = 16;
+  bool hdri = false;
+  std::uint32_t word_bytes = sizeof(void*);
+  bool little_endian = true;
+};
+
+struct ClusterOptions {
+  std::vector<HostPort> hosts;
+  Secret secret;
+  Attributes attributes;
+  bool encrypt = true;  // false: `cache:encryption` is none
+  Placement placement = Placement::automatic;
+  std::uint32_t first = 0;         // the server of the first whole image
+  bool random_first = true;        // ... drawn at random instead
+  std::uint32_t connections = 2;   // to each server
+  std::chrono::milliseconds connect{5000};
+  std::chrono::milliseconds answer{30000};  // a server that is silent for so long is lost
+};
+
+// Connects to a server only when an image is first opened there. Thread-safe.
+// REQUIRES: loop, heap and log outlive the store.
+StorePtr cluster_store(net::Loop&, TileHeap&, Log&, ClusterOptions);
+
+}  // namespace smalti

@@ -1,0 +1,96 @@
+// Picture: an image with what travels beside its pixels. Operators are lazy; pixels live in the pixel cache.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "smalti/base/log.h"
+#include "smalti/cache/pixel_cache.h"
+
+namespace smalti::ops {
+
+// Depth of arithmetic, a property of the process.
+struct Quantum {
+  std::uint32_t depth = 16;  // 8 or 16
+  bool hdri = false;
+};
+
+// Work done of work to do, for a progress bar. May be called from any thread, at most a few times a second.
+using Progress = std::function<void(std::string_view what, std::uint64_t done, std::uint64_t of)>;
+
+// What the operators need of the house. REQUIRES: outlives every Picture made with it.
+struct Workshop {
+  CacheParts cache;
+  Quantum quantum;
+  Log& log;
+  std::uint32_t threads = 1;      // workers that compute
+  std::uint64_t memory_limit = 0;  // bytes: what a decoder that holds the whole image may need at most
+  Progress progress;              // may be empty
+  bool salvage = false;           // input:salvage: read what a truncated file has
+};
+
+// Settings in force at an operator's place in the command line, by their option's name without the dash:
+// {"virtual-pixel": "mirror", "background": "white", "quality": "90", ...}.
+using Settings = std::map<std::string, std::string, std::less<>>;
+
+// One operator of the command line: {"sharpen", "5x2", settings}.
+struct Operation {
+  std::string name;
+  std::string argument;  // empty where the operator takes none
+  Settings settings;
+};
+
+struct PictureState;
+
+// An immutable value: copying shares the pixels.
+class Picture {
+ public:
+  Picture() = default;
+  explicit Picture(std::shared_ptr<const PictureState> state) : state_(std::move(state)) {}
+  const PictureState& state() const noexcept { return *state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+ private:
+  std::shared_ptr<const PictureState> state_;
+};
+
+// What info: and -verbose print of a picture.
+struct Facts {
+  std::string file;      // as named
+  std::string format;    // "JPEG"
+  std::uint32_t scene = 0;
+  Extent size;
+  Rect page;             // canvas, and the image's offset on it
+  std::uint32_t depth = 8;
+  std::string colorspace;  // "sRGB", "Gray", "CMYK"
+  std::uint32_t channels = 3;
+  bool alpha = false;
+  std::uint64_t file_bytes = 0;
+};
+Facts facts_of(const Picture&);
+
+// Decodes every image of a file ("photo.jpg", "in.tif[2]", "png:name") into the pixel cache. An image that is only
+// looked at (info:) is read with `pixels` false, which opens no cache.
+Result<std::vector<Picture>> read_pictures(const Workshop&, const Call&, const std::string& name, const Settings&,
+                                           bool pixels = true);
+
+// Applies an operator of the table (ops/operators.h); lazy where it can be.
+Result<Picture> apply(const Workshop&, const Call&, const Picture&, const Operation&);
+
+// Encodes under a temporary name beside the target and renames when whole: on any error nothing is left.
+// `name` may be "out.png", "jpeg:out", "out-%d.png" (scene), "info:" (stdout), "null:".
+Result<void> write_picture(const Workshop&, const Call&, const Picture&, const std::string& name, const Settings&);
+
+// The names of all operators and the settings they obey, for the command line's table and its "did you mean".
+struct OperatorInfo {
+  std::string_view name;
+  std::string_view argument;  // "RADIUSxSIGMA", or empty
+  std::string_view help;
+};
+std::vector<OperatorInfo> operators();
+
+}  // namespace smalti::ops

@@ -1,0 +1,44 @@
+// PictureState: what a Picture holds. Private to ops/.
+//
+// The pixels are a lazy libvips image: uchar (0..255) or ushort (0..65535) samples, interpretation sRGB, RGB16, B_W,
+// GREY16, CMYK or scRGB (float, linear), alpha last. Metadata (ICC, EXIF, orientation, resolution) travels in the
+// libvips image's own fields.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "ops/picture.h"
+#include "ops/vips.h"
+
+namespace smalti::ops {
+
+struct PictureState {
+  VipsPtr image;
+  std::shared_ptr<const PixelCache> cache;  // what the pipeline reads from; keeps it alive
+  bool alpha = false;                       // the last band is alpha (0: transparent)
+  std::uint32_t depth = 8;                  // bits a sample of the file to be written
+  Rect page;                                // canvas size, and where the image lies on it
+  std::string file;                         // as named on the command line
+  std::string format;                       // "JPEG"
+  std::uint32_t scene = 0;
+  std::uint64_t file_bytes = 0;
+
+  PictureState with(VipsPtr pixels) const;  // the same with other pixels
+};
+
+// The arithmetic of one operator: pure plumbing of lazy images. Fails with Errc::invalid on a bad argument.
+using Apply = Result<PictureState> (*)(const Workshop&, const Call&, const PictureState& in, std::string_view argument,
+                                       const Settings&);
+
+struct OperatorRow {
+  OperatorInfo info;
+  Apply apply;
+};
+
+// The table (operators.cc). Adding an operator is adding a row.
+std::span<const OperatorRow> operator_table() noexcept;
+
+}  // namespace smalti::ops
