@@ -4,11 +4,13 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "smalti/base/log.h"
 #include "smalti/base/secret.h"
 #include "smalti/store/store.h"
+#include "wire/attributes.h"
 
 namespace smalti {
 
@@ -33,19 +35,10 @@ enum class Placement : std::uint8_t {
   sharded,      // each image over all servers
 };
 
-// What both sides must agree upon; see doc/wire-native.md.
-struct Attributes {
-  std::uint32_t interface = 1;
-  std::uint32_t quantum_depth = 16;
-  bool hdri = false;
-  std::uint32_t word_bytes = sizeof(void*);
-  bool little_endian = true;
-};
-
 struct ClusterOptions {
   std::vector<HostPort> hosts;
   Secret secret;
-  Attributes attributes;
+  wire::Attributes attributes;
   bool encrypt = true;  // false: `cache:encryption` is none
   Placement placement = Placement::automatic;
   std::uint32_t first = 0;         // the server of the first whole image

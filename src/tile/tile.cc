@@ -27,7 +27,7 @@ std::string ImageId::text() const {
   return out;
 }
 
-std::uint64_t Tile::checksum() const noexcept { return XXH3_64bits(bytes().data(), bytes().size()); }
+std::uint64_t Tile::computed_checksum() const noexcept { return XXH3_64bits(bytes().data(), bytes().size()); }
 
 Result<TileDraft> TileDraft::make(Extent size, PixelFormat format, TileHeap& heap) {
   const auto bytes = checked_mul<std::uint64_t>(size.area(), format.pixel_bytes());

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -50,10 +51,21 @@ class Tile {
   }
   std::uint64_t charge() const noexcept { return bytes().size(); }  // bytes billed to a Ledger
   explicit operator bool() const noexcept { return pixels_.data != nullptr; }
-  std::uint64_t checksum() const noexcept;  // XXH3-64 of bytes()
+  // XXH3-64 of bytes(): the one the tile was marked with, else computed. A mark travels with the tile from the writer
+  // to the last reader, so that whoever verifies (computed_checksum() == checksum()) verifies the whole way.
+  std::uint64_t checksum() const noexcept { return marked_ ? *marked_ : computed_checksum(); }
+  std::uint64_t computed_checksum() const noexcept;
+  bool marked() const noexcept { return marked_.has_value(); }
+  // The same tile, marked with what somebody computed earlier over these pixels.
+  Tile marked_with(std::uint64_t checksum) const {
+    Tile marked = *this;
+    marked.marked_ = checksum;
+    return marked;
+  }
 
  private:
   Pixels pixels_;
+  std::optional<std::uint64_t> marked_;
   std::shared_ptr<const void> owner_;
 };
 
