@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <string_view>
 
 #include "smalti/base/result.h"
@@ -73,6 +74,12 @@ class Ledger {
   // Always granted, also beyond the limit: for the working set, without which nothing runs at all. What is charged
   // here leaves so much less to tiles at rest.
   Hold charge(Resource, std::uint64_t amount) noexcept;
+  // For what is measured, not taken (width, height, area, list-length): limit when `amount` alone exceeds the limit.
+  Result<void> fits(Resource, std::uint64_t amount) const;
+  // The error that take() would give: for whoever tried every tier and found no room.
+  Error exhausted(Resource, std::uint64_t amount) const;
+  // "-limit memory, MAGICK_MEMORY_LIMIT or the policy `memory'": what raises a limit, for messages.
+  static std::string cure(Resource);
 
   std::uint64_t used(Resource r) const noexcept { return used_[static_cast<std::size_t>(r)].load(std::memory_order_relaxed); }
   std::uint64_t peak(Resource r) const noexcept { return peak_[static_cast<std::size_t>(r)].load(std::memory_order_relaxed); }
