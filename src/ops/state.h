@@ -7,8 +7,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "ops/picture.h"
 #include "ops/vips.h"
@@ -20,7 +21,7 @@ struct PictureState {
   std::shared_ptr<const PixelCache> cache;  // what the pipeline reads from; keeps it alive
   bool alpha = false;                       // the last band is alpha (0: transparent)
   std::uint32_t depth = 8;                  // bits a sample of the file to be written
-  Rect page;                                // canvas size, and where the image lies on it
+  Rect page;                                // canvas (0x0: none set), and where the image lies on it
   std::string file;                         // as named on the command line
   std::string format;                       // "JPEG"
   std::uint32_t scene = 0;
@@ -36,6 +37,9 @@ using Apply = Result<PictureState> (*)(const Workshop&, const Call&, const Pictu
 struct OperatorRow {
   OperatorInfo info;
   Apply apply;
+  // Reads its input more than once, or a whole column to make a row: worth a cached input where that is itself an
+  // operator's result (a file's pixels are in the cache already).
+  bool needs_cached_input = false;
 };
 
 // The table (operators.cc). Adding an operator is adding a row.

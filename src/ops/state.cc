@@ -1,0 +1,21 @@
+#include "ops/state.h"
+
+#include <utility>
+
+namespace smalti::ops {
+
+PictureState PictureState::with(VipsPtr pixels) const {
+  PictureState next;
+  next.image = std::move(pixels);
+  next.cache = cache;
+  next.alpha = alpha;
+  next.depth = depth;
+  next.page = page;
+  next.file = file;
+  next.format = format;
+  next.scene = scene;
+  next.file_bytes = file_bytes;
+  return next;
+}
+
+}  // namespace smalti::ops
