@@ -23,7 +23,9 @@ struct TileGet {
 };
 
 // only_if: put only while the stored generation is this one (none: only while absent); else Errc::conflict.
-// put: the new generation, or why not. Errc::limit means: no room here, try elsewhere; nothing was changed.
+// A tile without pixels takes away what is stored under the key, and its room is given back; absent is fine.
+// put: the new generation (none after taking away), or why not. Errc::limit means: no room here, try elsewhere; nothing
+// was changed.
 struct TilePut {
   TileKey key;
   Tile tile;
@@ -37,6 +39,7 @@ struct Traits {
   bool durable = false;      // after sync() puts survive a crash
   bool conditional = false;  // honours only_if
   bool shared = false;       // other processes may put the same keys: absent here is not known without asking
+  bool heap = false;         // its tiles are charged to Resource::memory: shed() them when that runs over
   std::uint64_t capacity = 0;  // bytes; unlimited where the limit lies elsewhere
 };
 
@@ -62,15 +65,16 @@ class TileStore {
   // Announces an image before its first put. Idempotent for an equal spec; conflict for a different one.
   virtual Result<void> open(const Call&, const ImageId&, const ImageSpec&) = 0;
   // Fill .got (.put) of each, in any order. A put replaces the whole tile and never reads first.
-  // Two puts of one key at the same time: one of them wins whole.
+  // Two puts of one key at the same time: one of them wins whole. A put for an image that is not open is invalid.
   virtual void get(const Call&, std::span<TileGet>) = 0;
   virtual void put(const Call&, std::span<TilePut>) = 0;
   // Every tile of one image, and what open() told. Idempotent; unknown images are fine.
   virtual Result<void> drop(const Call&, const ImageId&) = 0;
-  // Waits until all earlier puts have arrived where they belong, and reports the first that failed since the last
-  // sync. If traits().durable they survive a crash from here on.
-  virtual Result<void> sync(const Call&) = 0;
-  // Under pressure: gives up about `bytes` of the least valuable tiles and returns them (TilePut::put unset).
+  // Waits until all earlier puts of one image (of all images where none is named) have arrived where they belong, and
+  // reports the first that failed since the last sync. If traits().durable they survive a crash from here on.
+  virtual Result<void> sync(const Call&, const std::optional<ImageId>&) = 0;
+  // Under pressure: gives up about `bytes` of the least valuable tiles and returns them; TilePut::put is the generation
+  // that each had. What charged them stays charged until the last copy of the returned tile dies.
   virtual std::vector<TilePut> shed(std::uint64_t bytes) = 0;
   virtual Traits traits() const noexcept = 0;
   virtual void count(const std::function<void(const Count&)>&) const = 0;

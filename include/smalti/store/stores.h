@@ -30,7 +30,11 @@ struct Tier {
 };
 
 struct TieredOptions {
-  std::uint64_t behind_bytes = 32u << 20;  // most bytes of puts on their way to a tier that waits
+  // Most bytes of puts on their way to a tier that waits; with a ledger at most an eighth of its memory limit, to which
+  // they are charged.
+  std::uint64_t behind_bytes = 32u << 20;
+  // When its memory runs over (a working set grew), tiles at rest in the heap sink. Null: no such pressure.
+  Ledger* ledger = nullptr;
   bool rise = true;                        // hot tiles rise to a faster tier that has room, or colder tiles
 };
 
