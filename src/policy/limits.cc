@@ -12,13 +12,6 @@ namespace smalti {
 
 namespace {
 
-// MAGICK_MEMORY_LIMIT, MAGICK_LIST_LENGTH_LIMIT
-std::string environment_name(Resource what) {
-  std::string name(name_of(what));
-  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(c - 'a' + 'A');
-  return "MAGICK_" + name + "_LIMIT";
-}
-
 void raise_peak(std::atomic<std::uint64_t>& peak, std::uint64_t now) noexcept {
   std::uint64_t seen = peak.load(std::memory_order_relaxed);
   while (seen < now && !peak.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
@@ -99,7 +92,7 @@ Error Ledger::exhausted(Resource what, std::uint64_t amount) const {
 }
 
 std::string Ledger::cure(Resource what) {
-  return fmt::format("-limit {}, {} or the policy `{}'", name_of(what), environment_name(what), name_of(what));
+  return fmt::format("-limit {}, {} or the policy `{}'", name_of(what), limit_variable("MAGICK", what), name_of(what));
 }
 
 void Ledger::give_back(Resource what, std::uint64_t amount) noexcept {

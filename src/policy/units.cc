@@ -148,6 +148,12 @@ std::optional<Resource> resource_named(std::string_view name) noexcept {
   return std::nullopt;
 }
 
+std::string limit_variable(std::string_view program, Resource what) {
+  std::string name(name_of(what));
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(c - 'a' + 'A');
+  return fmt::format("{}_{}_LIMIT", program, name);
+}
+
 std::optional<bool> parse_flag(std::string_view text) noexcept {
   for (const std::string_view yes : {"true", "on", "yes", "1"})
     if (same_word(text, yes)) return true;

@@ -26,6 +26,9 @@ std::string print_amount(Resource, std::uint64_t);
 // "memory", "list-length" (also "listlength", "list_length"), in any case.
 std::optional<Resource> resource_named(std::string_view) noexcept;
 
+// The environment's name of a limit: "MAGICK_LIST_LENGTH_LIMIT" for program "MAGICK".
+std::string limit_variable(std::string_view program, Resource);
+
 // Words of policy files: true on yes 1, false off no 0, in any case; nullopt for others.
 std::optional<bool> parse_flag(std::string_view) noexcept;
 
