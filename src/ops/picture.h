@@ -22,6 +22,14 @@ struct Quantum {
 // Work done of work to do, for a progress bar. May be called from any thread, at most a few times a second.
 using Progress = std::function<void(std::string_view what, std::uint64_t done, std::uint64_t of)>;
 
+// Something happened to a pixel cache that holds an image's pixels. opened: they are whole and synced (the store knows
+// where they lie); closing: it is about to go.
+enum class CacheEvent : std::uint8_t { opened, closing };
+
+// Told of every pixel cache that ops makes, for -debug cache and -verbose. `name` and `scene` are the picture's file and
+// number. Any thread; must not wait.
+using CacheWatch = std::function<void(CacheEvent, const std::string& name, std::uint32_t scene, const PixelCache&)>;
+
 // What the operators need of the house. REQUIRES: outlives every Picture made with it.
 struct Workshop {
   CacheParts cache;
@@ -31,6 +39,7 @@ struct Workshop {
   std::uint64_t memory_limit = 0;  // bytes: what a decoder that holds the whole image may need at most
   Progress progress;              // may be empty
   bool salvage = false;           // input:salvage: read what a truncated file has
+  CacheWatch watch;               // may be empty
 };
 
 // Settings in force at an operator's place in the command line, by their option's name without the dash:
@@ -92,5 +101,8 @@ struct OperatorInfo {
   std::string_view help;
 };
 std::vector<OperatorInfo> operators();
+
+// "libvips 8.14.1", for -version.
+std::string library_version();
 
 }  // namespace smalti::ops
