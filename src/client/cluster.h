@@ -3,10 +3,9 @@
 
 #include <chrono>
 #include <cstdint>
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "net/host_port.h"
 #include "smalti/base/log.h"
 #include "smalti/base/secret.h"
 #include "smalti/store/store.h"
@@ -17,17 +16,6 @@ namespace smalti {
 namespace net {
 class Loop;
 }
-
-struct HostPort {
-  std::string host;  // a name, an IPv4 address, or an IPv6 address without brackets
-  std::uint16_t port = 6668;
-  std::string text() const;  // "192.168.100.50:6668", "[::1]:6668"
-  auto operator<=>(const HostPort&) const = default;
-};
-
-// "a:1,b [::1]:6668": entries parted by commas or white space; a missing port is 6668.
-// Fails with invalid and names the entry.
-Result<std::vector<HostPort>> parse_hosts(std::string_view list);
 
 enum class Placement : std::uint8_t {
   automatic,    // whole images up to 16 MiB round robin, larger ones sharded

@@ -1,0 +1,15 @@
+// connect: to a host by name, IPv4 or IPv6 address.
+#pragma once
+
+#include <memory>
+
+#include "net/host_port.h"
+#include "net/tcp.h"
+
+namespace smalti::net {
+
+// Tries every address the name has, each with its share of the time that is left. Must run on a loop. Fails with
+// unavailable or timeout, and names host, port and what happened to the last address tried.
+Task<std::unique_ptr<TcpStream>> connect(HostPort host, Clock::time_point deadline);
+
+}  // namespace smalti::net
