@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "policy/units.h"
+#include "policy/words.h"
 
 namespace smalti {
 

@@ -7,7 +7,7 @@
 #include <pugixml.hpp>
 #include <utility>
 
-#include "policy/units.h"
+#include "policy/words.h"
 
 namespace smalti {
 

@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+
+#include "policy/words.h"
 
 namespace smalti {
 
@@ -82,18 +83,6 @@ std::optional<long double> time_factor(std::string_view word) noexcept {
 
 }  // namespace
 
-bool same_word(std::string_view a, std::string_view b) noexcept {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view trimmed(std::string_view text) noexcept {
-  static constexpr std::string_view blank = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(blank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
-
 Result<std::uint64_t> parse_amount(Resource what, std::string_view text) {
   const std::string_view word = trimmed(text);
   const auto refuse = [&]() -> Result<std::uint64_t> {
@@ -152,14 +141,6 @@ std::string limit_variable(std::string_view program, Resource what) {
   std::string name(name_of(what));
   for (char& c : name) c = c == '-' ? '_' : static_cast<char>(c - 'a' + 'A');
   return fmt::format("{}_{}_LIMIT", program, name);
-}
-
-std::optional<bool> parse_flag(std::string_view text) noexcept {
-  for (const std::string_view yes : {"true", "on", "yes", "1"})
-    if (same_word(text, yes)) return true;
-  for (const std::string_view no : {"false", "off", "no", "0"})
-    if (same_word(text, no)) return false;
-  return std::nullopt;
 }
 
 }  // namespace smalti

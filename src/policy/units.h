@@ -29,11 +29,4 @@ std::optional<Resource> resource_named(std::string_view) noexcept;
 // The environment's name of a limit: "MAGICK_LIST_LENGTH_LIMIT" for program "MAGICK".
 std::string limit_variable(std::string_view program, Resource);
 
-// Words of policy files: true on yes 1, false off no 0, in any case; nullopt for others.
-std::optional<bool> parse_flag(std::string_view) noexcept;
-
-// ASCII only: option words are not text of a language.
-bool same_word(std::string_view, std::string_view) noexcept;
-std::string_view trimmed(std::string_view) noexcept;
-
 }  // namespace smalti

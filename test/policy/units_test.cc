@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "policy/words.h"
+
 namespace smalti {
 namespace {
 
