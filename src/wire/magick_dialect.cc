@@ -116,7 +116,7 @@ std::string text_of(const Dialect& dialect) {
   return text;
 }
 
-Result<Greeter> Greeter::make(const Dialect& dialect, const Secret& secret, const Random& random) {
+Result<Greeter> Greeter::with(const Dialect& dialect, const Secret& secret, Bytes nonce) {
   if (secret.empty()) return fail(Errc::unauthorized, "ImageMagick's clients need a shared secret, and none is set");
   Greeter greeter(dialect, secret);
   if (dialect.handshake == Handshake::s) {
@@ -124,18 +124,24 @@ Result<Greeter> Greeter::make(const Dialect& dialect, const Secret& secret, cons
     std::ranges::copy(greeter.key_, greeter.greeting_.begin());
     return greeter;
   }
-  // One draw in forty is unfit; a source that stays unfit is not random.
+  const Bytes greeting = nonce.first(dialect.greeting_bytes());
+  std::ranges::copy(greeting, greeter.greeting_.begin());
+  if (dialect.handshake == Handshake::l) {
+    greeter.key_ = signature(dialect.build, greeting);
+  } else {
+    SMALTI_TRY(greeter.key_, answer_to(secret, greeting));
+  }
+  return greeter;
+}
+
+Result<Greeter> Greeter::make(const Dialect& dialect, const Secret& secret, const Random& random) {
+  // About one draw in a hundred is unfit; a source that stays unfit is not random.
   for (int draw = 0; draw < 64; ++draw) {
-    const auto nonce = std::span(greeter.greeting_).first(dialect.greeting_bytes());
+    std::array<std::byte, 16> nonce;
     random(nonce);
-    if (dialect.handshake == Handshake::l) {
-      greeter.key_ = signature(dialect.build, nonce);
-    } else {
-      SMALTI_TRY(greeter.key_, answer_to(secret, nonce));
-    }
-    const bool fit = nonce[0] != tls_record && (nonce.size() <= 8 || nonce[8] != tls_record) &&
-                     greeter.key_[0] != tls_record;
-    if (fit) return greeter;
+    SMALTI_TRY(Greeter greeter, with(dialect, secret, nonce));
+    const bool fit = nonce[0] != tls_record && nonce[8] != tls_record && greeter.key_[0] != tls_record;
+    if (fit || dialect.handshake == Handshake::s) return greeter;
   }
   return fail(Errc::internal, "the system's random numbers are not random");
 }

@@ -53,6 +53,9 @@ class Greeter {
   // Draws the nonce so that neither its bytes 0 and 8 nor the right answer's first byte can be taken for the first
   // byte of a TLS record. REQUIRES: secret not empty.
   static Result<Greeter> make(const Dialect&, const Secret&, const Random&);
+  // The same with a nonce that is given (and not judged). REQUIRES: nonce.size() >= dialect.greeting_bytes(), but for
+  // s, which has none.
+  static Result<Greeter> with(const Dialect&, const Secret&, Bytes nonce);
 
   Bytes greeting() const noexcept { return Bytes(greeting_).first(dialect_.greeting_bytes()); }
   Arrival judge(Bytes first) const;

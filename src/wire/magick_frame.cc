@@ -43,12 +43,14 @@ class Writer {
   std::vector<std::byte> out_;
 };
 
-// With wide masks every later field stands four bytes further on. Read as if it did not, `columns` would then begin
-// with the mask's upper half (unused: zero) and hold the true columns times 2^32, which no image has.
+// With wide masks every later field stands four bytes further on. Read as if it did not, `columns` begins with the
+// mask's upper half (unused: zero) and ends with the true columns, and so it is with `rows`: each is a multiple of
+// 2^32, which no image has.
 bool looks_wide(Bytes bytes) noexcept {
-  Reader columns(bytes.subspan(25));
-  const auto value = columns.take<std::uint64_t>();
-  return value != 0 && (value & 0xffffffff) == 0;
+  Reader sizes(bytes.subspan(25));
+  const auto columns = sizes.take<std::uint64_t>();
+  const auto rows = sizes.take<std::uint64_t>();
+  return columns != 0 && rows != 0 && (columns & 0xffffffff) == 0 && (rows & 0xffffffff) == 0;
 }
 
 std::size_t open_bytes(Family family, bool wide) noexcept {
