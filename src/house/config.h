@@ -1,0 +1,67 @@
+// Config: everything that the command line, the environment and the policies decide, as plain data.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/cluster.h"
+#include "net/host_port.h"
+#include "ops/picture.h"
+#include "policy/environment.h"
+#include "policy/policies.h"
+#include "smalti/base/secret.h"
+#include "smalti/policy/limits.h"
+
+namespace smalti::house {
+
+// Weakest first: where a policy asks for one, a -define may only ask for a stronger one.
+enum class Encryption : std::uint8_t {
+  none,      // Smalti peers prove the secret to each other, then talk in clear
+  native,    // Smalti peers always encrypted, ImageMagick's own clients in clear
+  required,  // ... and ImageMagick's own clients from this host only
+};
+
+// The handshake of ImageMagick's that a server's port greets with.
+enum class Greeting : std::uint8_t { n16, n8, none };
+
+// What the command line asks for, in its order.
+struct Asked {
+  std::vector<std::pair<Resource, std::uint64_t>> limits;    // -limit
+  std::vector<std::pair<std::string, std::string>> defines;  // -define KEY=VALUE; without "=" the value is empty
+};
+
+struct Config {
+  Limits limits{};
+  std::filesystem::path temporary;
+  Secret secret;  // may be empty: then no server is reached and none is started
+  std::vector<HostPort> hosts;
+  bool hosts_defined = false;  // by -define, not by a policy: a server becomes a gateway only when told to
+  Placement placement = Placement::automatic;
+  std::optional<std::uint32_t> first;  // the server of the first whole image; none: drawn at random
+  Encryption encryption = Encryption::native;
+  Greeting greeting = Greeting::n16;
+  std::optional<std::uint32_t> clients;    // connections of a server
+  std::optional<std::uint32_t> strangers;  // of these, not yet authenticated
+  ops::Quantum quantum;
+  bool salvage = false;            // read what a truncated picture has
+  std::filesystem::path state;     // folder of what a server keeps between runs: its id
+  std::vector<std::string> notes;  // worth a warning, but no reason to stop
+};
+
+// Reads machine, policies and environment. `root` stands before /etc, /proc and /sys, for tests. Fails with invalid and
+// names the define, variable or policy line that is wrong; an unknown define of ours is answered with the nearest known.
+Result<Config> configure(const Asked&, const Policies&, const Environment&, const std::filesystem::path& root = "/");
+
+// For -help: "cache:placement", what may stand behind it, and what it does.
+struct DefineInfo {
+  std::string_view key;
+  std::string_view value;
+  std::string_view help;
+};
+std::vector<DefineInfo> defines();
+
+}  // namespace smalti::house
