@@ -45,6 +45,7 @@ struct Meta {
 struct Hello {
   Attributes attributes;
   Id session{};      // random; all connections of one client share it
+  bool plain = false;  // asks for what follows the welcome to go in clear; sends nothing more until it has the welcome
   std::string name;  // of the client program, for the server's log
 };
 struct Open {
@@ -84,6 +85,7 @@ struct Welcome {
   Attributes attributes;
   Id server{};                      // persistent
   std::uint64_t incarnation = 0;    // random at every start: a changed one means that all tiles are gone
+  bool plain = false;  // agrees: both sides end encryption right behind this frame
   std::uint32_t grace_millis = 0;   // how long images outlive the last connection of their session
   std::uint32_t in_flight_bytes = 0;  // payload of unanswered requests that the server takes from one connection
   std::string name;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "wire/native_bytes.h"
 
@@ -77,6 +78,13 @@ Attributes take_attributes(Head& h) {
   return a;
 }
 
+// A word of flags of which only the lowest has a meaning yet.
+bool take_flag(Head& h, std::string_view whose) {
+  const std::uint32_t flags = h.r.u32();
+  if (flags > 1) h.no(fmt::format("reserved {} flags {:#x}", whose, flags));
+  return flags == 1;
+}
+
 ImageId take_image(Head& h) { return {h.r.array<16>()}; }
 
 TileKey take_key(Head& h) {
@@ -93,10 +101,12 @@ Message take_hello(Head& h) {
   Hello m;
   m.attributes = take_attributes(h);
   m.session = h.r.array<16>();
-  if (m.attributes.interface == Attributes{}.interface)
-    m.name = h.r.text(most_name);
-  else
+  if (m.attributes.interface != Attributes{}.interface) {
     h.r.raw(h.r.left());
+    return m;
+  }
+  m.plain = take_flag(h, "hello");
+  m.name = h.r.text(most_name);
   return m;
 }
 
@@ -105,6 +115,7 @@ Message take_welcome(Head& h) {
   m.attributes = take_attributes(h);
   m.server = h.r.array<16>();
   m.incarnation = h.r.u64();
+  m.plain = take_flag(h, "welcome");
   m.grace_millis = h.r.u32();
   m.in_flight_bytes = h.r.u32();
   m.name = h.r.text(most_name);
@@ -138,10 +149,9 @@ Message take_put(Head& h) {
   m.items.resize(h.items(56, most_items));
   for (PutItem& item : m.items) {
     item.key = take_key(h);
-    const std::uint32_t flags = h.r.u32();
+    const bool conditional = take_flag(h, "put");
     const std::uint64_t only_if = h.r.u64();
-    if (flags > 1) h.no(fmt::format("reserved put flags {:#x}", flags));
-    if (flags == 1) item.only_if = static_cast<Generation>(only_if);
+    if (conditional) item.only_if = static_cast<Generation>(only_if);
     item.checksum = h.r.u64();
     item.bytes = h.r.u32();
     h.payload(item.bytes, h.r.u32());
@@ -161,18 +171,15 @@ Message take_get(Head& h) {
 
 Message take_use(Head& h) {
   Use m;
-  const std::uint32_t flags = h.r.u32();
+  const bool one = take_flag(h, "use");
   const ImageId image = take_image(h);
-  if (flags > 1) h.no("reserved use flags");
-  if (flags == 1) m.image = image;
+  if (one) m.image = image;
   return m;
 }
 
 Message take_goodbye(Head& h) {
   Goodbye m;
-  const std::uint32_t flags = h.r.u32();
-  if (flags > 1) h.no("reserved goodbye flags");
-  m.session_ends = flags == 1;
+  m.session_ends = take_flag(h, "goodbye");
   m.text = h.r.text(most_text);
   return m;
 }

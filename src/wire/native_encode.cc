@@ -35,6 +35,7 @@ std::string_view item_text(const Error& error) { return std::string_view(error.w
 std::uint32_t put(Writer& w, const Hello& m) {
   put_attributes(w, m.attributes);
   w.raw(m.session);
+  w.u32(m.plain ? 1 : 0);
   w.text(m.name, most_name);
   return 0;
 }
@@ -101,6 +102,7 @@ std::uint32_t put(Writer& w, const Welcome& m) {
   put_attributes(w, m.attributes);
   w.raw(m.server);
   w.u64(m.incarnation);
+  w.u32(m.plain ? 1 : 0);
   w.u32(m.grace_millis);
   w.u32(m.in_flight_bytes);
   w.text(m.name, most_name);

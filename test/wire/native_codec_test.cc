@@ -53,7 +53,7 @@ std::vector<Message> one_of_each() {
                {0, TileAnswer::State::absent, {}, 0, 0, {}},
                {1, TileAnswer::State::failed, {}, 0, 0, {Errc::corrupt, "bad disk"}}}};
   UseReport use{{{"Memory", "", 3, 4}, {"Disk", "/tmp", 5, 6}}, {{"put.bytes", 8}}, {{Resource::disk, 100, 50}}};
-  return {Hello{attributes, id(1), "test"},
+  return {Hello{attributes, id(1), true, "test"},
           Open{image(2), {{300, 200}, {Sample::u16, 3, 2}, {256, 128}}},
           put,
           Get{{key, {image(1), 2, 8, 9}}},
@@ -63,7 +63,7 @@ std::vector<Message> one_of_each() {
           Use{image(4)},
           Use{},
           Goodbye{true, "done"},
-          Welcome{attributes, id(5), 0x0102030405060708, 30000, 1 << 20, "server"},
+          Welcome{attributes, id(5), 0x0102030405060708, true, 30000, 1 << 20, "server"},
           Refused{Errc::incompatible, attributes, "quantum depth 16 here, 8 there"},
           Done{},
           Failed{{Errc::io, "disk full"}},
@@ -215,8 +215,9 @@ const std::vector<Lie> lies{
     {"image flags", 1, 76, {1}},
     {"use flags", 7, 40, {2}},
     {"goodbye flags", 9, 40, {2}},
-    {"a name longer than the head", 0, 68, {200, 0}},
-    {"a name beyond the cap", 0, 68, {0, 1}},
+    {"hello flags", 0, 68, {2}},
+    {"a name longer than the head", 0, 72, {200, 0}},
+    {"a name beyond the cap", 0, 72, {0, 1}},
     {"a put that is absent", 14, 48, {1}},
     {"an answer to no item", 14, 44, {0, 4}},
     {"state 3", 14, 48, {3}},
@@ -245,7 +246,7 @@ TEST(NativeCodec, AnErrorIsForGood) {
 }
 
 TEST(NativeCodec, ALaterInterfacesHelloCanStillBeCompared) {
-  Hello hello{{2, 16, false, 8, true}, id(1), ""};
+  Hello hello{{2, 16, false, 8, true}, id(1), false, ""};
   Bytes bytes = encode({}, hello);
   bytes.resize(bytes.size() + 30, std::byte{1});
   bytes[4] = static_cast<std::byte>(bytes.size() - header_bytes);
@@ -316,7 +317,7 @@ TEST(NativeCodec, LongTextsAreCutNotRefused) {
 }
 
 TEST(NativeCodec, TextsOfAPeerCarryNoControlCharacters) {
-  const auto frame = decoded(From::client, encode({}, Hello{{}, {}, "a\033[2J\n"}));
+  const auto frame = decoded(From::client, encode({}, Hello{{}, {}, false, "a\033[2J\n"}));
   EXPECT_EQ(std::get<Hello>((*frame)->message).name, "a?[2J?");
 }
 
