@@ -39,11 +39,15 @@ struct Outside {
 // What a cache did, for -verbose.
 struct CacheCounts {
   std::uint64_t reads = 0, writes = 0;            // rectangles
-  std::uint64_t tiles_got = 0, bytes_got = 0;     // from the store
+  std::uint64_t tiles_hot = 0;                    // answered by the store at once, without waiting
+  std::uint64_t tiles_got = 0, bytes_got = 0;     // waited for, by a caller or by the read-ahead
   std::uint64_t tiles_put = 0, bytes_put = 0;     // to the store
   std::uint64_t window_hits = 0, ahead_used = 0;  // tiles found in the window; of these, read ahead
   std::uint64_t wait_ns = 0;                      // callers' time spent waiting for the store
 };
+
+// How to cut an image into tiles, so that a row of them stays under an eighth of the memory limit (of at least 32 MiB).
+ImageSpec spec_for(Extent, PixelFormat, const Ledger&) noexcept;
 
 // Thread-safe: const members from many threads at once; writers of different pixels too. A reader that races a writer
 // of the same pixels sees old or new ones. Move-only; the destructor drops its image from the store.
@@ -59,13 +63,17 @@ class PixelCache {
   const ImageId& id() const noexcept;
   const ImageSpec& spec() const noexcept;
 
-  // Any rectangle, inside the image or out; copies once. REQUIRES: into.size == rect.size, into.format == spec().format.
-  // A written tile that the store no longer has is Errc::unavailable, never blank pixels.
+  // Any rectangle, inside the image or out; copies once. Fails with Errc::invalid unless into.size == rect.size and
+  // into.format == spec().format. A written tile that the store no longer has is Errc::unavailable, never blank pixels.
+  // With Reach::hot, Errc::would_wait where a tile is not at hand; `into` is then unspecified.
   Result<void> read(const Call&, Rect, MutablePixels into, const Outside& = {}) const;
-  // Zero copy when one whole tile covers rect; nullopt otherwise (and for virtual pixels).
+  // Zero copy when one tile covers rect: that tile, whose first pixel is that of Grid::rect, not of `rect`. nullopt
+  // otherwise, as for virtual pixels, pixels never written, and those still gathering in a draft: read() them.
   Result<std::optional<Tile>> view(const Call&, Rect) const;
-  // REQUIRES: from.size == rect.size. Fails with Errc::invalid when rect is not inside the image. Small writes gather
-  // in drafts, which reads overlay; whole tiles are put behind the caller's back.
+  // Fails with Errc::invalid when rect is not inside the image, or `from` differs from it in size or the image in format.
+  // Small writes gather in drafts, which reads overlay; a tile that is whole is put. When that fails its pixels stay
+  // readable here, and sync() tries again. With Reach::hot a tile that is now whole is not put, but Errc::would_wait:
+  // repeat the same write with Reach::deep.
   Result<void> write(const Call&, Rect, Pixels from);
   // Freezes the drafts and waits until every put has arrived; reports the first that failed.
   Result<void> sync(const Call&);

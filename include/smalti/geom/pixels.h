@@ -74,4 +74,10 @@ using MutablePixels = PixelSpan<std::byte>;
 // Row by row. REQUIRES: same size and same pixel_bytes, no overlap.
 void copy_pixels(Pixels from, MutablePixels to) noexcept;
 
+// `count` pixels to adjacent places at `to`, from places `step` pixels apart: 1 onward, -1 backward, 0 the same one.
+void copy_run(const std::byte* from, int step, std::byte* to, std::size_t count, std::size_t pixel_bytes) noexcept;
+
+// Every pixel becomes `pixel`; an empty one stands for zero. REQUIRES: pixel.size() is pixel_bytes or 0.
+void fill_pixels(MutablePixels to, std::span<const std::byte> pixel) noexcept;
+
 }  // namespace smalti
