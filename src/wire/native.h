@@ -56,7 +56,7 @@ struct PutItem {
   TileKey key;
   std::optional<Generation> only_if;
   std::uint64_t checksum = 0;  // XXH3-64 of the payload
-  std::uint32_t bytes = 0;     // of the payload: what the image's spec says of this key
+  std::uint32_t bytes = 0;     // of the payload: what the image's spec says of this key, or 0: take the tile away
 };
 struct Put {
   std::vector<PutItem> items;
@@ -67,7 +67,9 @@ struct Get {
 struct Drop {
   ImageId image;
 };
-struct Sync {};
+struct Sync {
+  std::optional<ImageId> image;  // one image; absent: all of the session's
+};
 struct Ping {};
 struct Use {
   std::optional<ImageId> image;  // one image; absent: all

@@ -60,8 +60,8 @@ struct Head {
     }
     return n;
   }
-  void payload(std::uint32_t bytes, std::uint32_t plain) {
-    if (bytes == 0 || bytes > most_tile_bytes) no(fmt::format("a payload of {} bytes", bytes));
+  void payload(std::uint32_t bytes, std::uint32_t plain, std::uint32_t least) {
+    if (bytes < least || bytes > most_tile_bytes) no(fmt::format("a payload of {} bytes", bytes));
     if (bytes != plain) no("a payload in a reserved coding");
     body += bytes;
   }
@@ -154,7 +154,7 @@ Message take_put(Head& h) {
     if (conditional) item.only_if = static_cast<Generation>(only_if);
     item.checksum = h.r.u64();
     item.bytes = h.r.u32();
-    h.payload(item.bytes, h.r.u32());
+    h.payload(item.bytes, h.r.u32(), 0);
   }
   return m;
 }
@@ -169,12 +169,10 @@ Message take_get(Head& h) {
   return m;
 }
 
-Message take_use(Head& h) {
-  Use m;
-  const bool one = take_flag(h, "use");
+std::optional<ImageId> take_which(Head& h, std::string_view whose) {
+  const bool one = take_flag(h, whose);
   const ImageId image = take_image(h);
-  if (one) m.image = image;
-  return m;
+  return one ? std::optional(image) : std::nullopt;
 }
 
 Message take_goodbye(Head& h) {
@@ -239,7 +237,7 @@ Message take_tiles(Head& h) {
     answer.bytes = h.r.u32();
     const std::uint32_t plain = h.r.u32();
     if (answer.state == TileAnswer::State::present)
-      h.payload(answer.bytes, plain);
+      h.payload(answer.bytes, plain, 1);
     else if (answer.bytes != 0 || plain != 0)
       h.no("a payload without a tile");
   }
@@ -286,9 +284,9 @@ std::optional<Message> take_message(Head& h, std::uint8_t kind, Decoder::From fr
     case Kind::put: return take_put(h);
     case Kind::get: return take_get(h);
     case Kind::drop: return Drop{take_image(h)};
-    case Kind::sync: return Sync{};
+    case Kind::sync: return Sync{take_which(h, "sync")};
     case Kind::ping: return Ping{};
-    case Kind::use: return take_use(h);
+    case Kind::use: return Use{take_which(h, "use")};
     case Kind::goodbye: break;
     case Kind::welcome: return take_welcome(h);
     case Kind::refused: return take_refused(h);

@@ -82,13 +82,21 @@ std::uint32_t put(Writer& w, const Drop& m) {
   return 0;
 }
 
-std::uint32_t put(Writer&, const Sync&) { return 0; }
 std::uint32_t put(Writer&, const Ping&) { return 0; }
 std::uint32_t put(Writer&, const Done&) { return 0; }
 
+void put_which(Writer& w, const std::optional<ImageId>& image) {
+  w.u32(image ? 1 : 0);
+  w.raw(image ? image->raw : ImageId{}.raw);
+}
+
+std::uint32_t put(Writer& w, const Sync& m) {
+  put_which(w, m.image);
+  return 0;
+}
+
 std::uint32_t put(Writer& w, const Use& m) {
-  w.u32(m.image ? 1 : 0);
-  w.raw(m.image ? m.image->raw : ImageId{}.raw);
+  put_which(w, m.image);
   return 0;
 }
 
