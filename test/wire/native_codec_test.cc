@@ -204,7 +204,7 @@ const std::vector<Lie> lies{
     {"body without items", 5, 24, {1}},
     {"flags", 5, 28, {1}},
     {"no items", 2, 40, {0, 0, 0, 0}},
-    {"more items than there are", 2, 40, {3, 0, 0, 0}},
+    {"more items than there are", 2, 40, {4, 0, 0, 0}},
     {"2^32-1 items", 2, 40, {255, 255, 255, 255}},
     {"put flags", 2, 72, {4}},
     {"a payload of nothing", 2, 92, {0, 0, 0, 0, 0, 0, 0, 0}},
