@@ -58,7 +58,7 @@ std::optional<bool> parse_flag(std::string_view text) noexcept {
 std::optional<std::string_view> nearest_word(std::string_view typed, std::span<const std::string_view> known) {
   if (typed.empty() || typed.size() > longest_word) return std::nullopt;
   std::optional<std::string_view> best;
-  std::size_t fewest = std::max<std::size_t>(typed.size() / 3, 1) + 1;
+  std::size_t fewest = (typed.size() + 2) / 3 + 1;
   for (const std::string_view word : known) {
     if (word.size() > longest_word) continue;
     const std::size_t count = slips(typed, word);

@@ -16,7 +16,7 @@ std::string_view trimmed(std::string_view) noexcept;
 std::optional<bool> parse_flag(std::string_view) noexcept;
 
 // The known word with the fewest slips (a letter left out, added, replaced, or two swapped), where it is near enough to
-// be meant: at most a third of the letters. Case does not count. nullopt: none is near.
+// be meant: at most a third of the letters, rounded up. Case does not count. nullopt: none is near.
 std::optional<std::string_view> nearest_word(std::string_view typed, std::span<const std::string_view> known);
 
 // ": did you mean `-sharpen'?" or nothing, to follow a message. `prefix` stands before the word.
