@@ -9,6 +9,7 @@ PictureState PictureState::with(VipsPtr pixels) const {
   next.image = std::move(pixels);
   next.cache = cache;
   next.alpha = alpha;
+  next.linear = linear;
   next.depth = depth;
   next.page = page;
   next.file = file;

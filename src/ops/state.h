@@ -1,7 +1,7 @@
 // PictureState: what a Picture holds. Private to ops/.
 //
 // The pixels are a lazy libvips image: uchar (0..255) or ushort (0..65535) samples, interpretation sRGB, RGB16, B_W,
-// GREY16, CMYK or scRGB (float, linear), alpha last. Metadata (ICC, EXIF, orientation, resolution) travels in the
+// GREY16 or CMYK, alpha last. Metadata (ICC, EXIF, orientation, resolution) travels in the
 // libvips image's own fields.
 #pragma once
 
@@ -20,6 +20,7 @@ struct PictureState {
   VipsPtr image;
   std::shared_ptr<const PixelCache> cache;  // what the pipeline reads from; keeps it alive
   bool alpha = false;                       // the last band is alpha (0: transparent)
+  bool linear = false;                      // three colours in linear light (-colorspace RGB), not gamma-coded
   std::uint32_t depth = 8;                  // bits a sample of the file to be written
   Rect page;                                // canvas (0x0: none set), and where the image lies on it
   std::string file;                         // as named on the command line

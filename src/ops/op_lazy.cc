@@ -1,0 +1,79 @@
+#include "ops/op_lazy.h"
+
+#include <utility>
+
+namespace smalti::ops {
+namespace {
+
+struct Recipe {
+  VipsPtr in;
+  Make make;
+};
+
+// One of these a worker thread and image.
+struct Worker {
+  VipsRegion* in = nullptr;
+  Scratch scratch;
+};
+
+void* start(VipsImage*, void*, void* recipe) {
+  auto worker = std::make_unique<Worker>();
+  worker->in = vips_region_new(static_cast<Recipe*>(recipe)->in.get());
+  if (worker->in == nullptr) return nullptr;
+  return worker.release();
+}
+
+int generate(VipsRegion* out, void* sequence, void*, void* recipe, gboolean*) {
+  auto* worker = static_cast<Worker*>(sequence);
+  return static_cast<Recipe*>(recipe)->make(out, worker->in, worker->scratch) ? 0 : -1;
+}
+
+int stop(void* sequence, void*, void*) {
+  std::unique_ptr<Worker> worker(static_cast<Worker*>(sequence));
+  if (worker && worker->in != nullptr) g_object_unref(worker->in);
+  return 0;
+}
+
+}  // namespace
+
+Shape shape_of(const VipsPtr& image) {
+  return {extent_of(image.get()), image->Bands, image->BandFmt, image->Type};
+}
+
+Result<VipsPtr> lazy_image(const VipsPtr& in, const Shape& shape, VipsDemandStyle style, Make make) {
+  if (shape.size.empty() || shape.size.w > VIPS_MAX_COORD || shape.size.h > VIPS_MAX_COORD)
+    return fail(Errc::invalid, "an operator's result would be " + std::to_string(shape.size.w) + "x" +
+                                   std::to_string(shape.size.h) + " pixels: at least 1 and at most " +
+                                   std::to_string(VIPS_MAX_COORD) + " a side can be made");
+  VipsPtr out(vips_image_new());
+  if (vips_image_pipelinev(out.get(), style, in.get(), nullptr) != 0)
+    return vips_fail(Errc::internal, "cannot set up an operator");
+  out->Xsize = static_cast<int>(shape.size.w);
+  out->Ysize = static_cast<int>(shape.size.h);
+  out->Bands = shape.bands;
+  out->BandFmt = shape.format;
+  out->Type = shape.interpretation;
+  out->Coding = VIPS_CODING_NONE;
+  // Dies with the image, after every region on it.
+  auto* recipe = new Recipe{share(in), std::move(make)};
+  g_object_set_data_full(G_OBJECT(out.get()), "smalti-recipe", recipe,
+                         [](void* p) { delete static_cast<Recipe*>(p); });
+  if (vips_image_generate(out.get(), start, generate, stop, nullptr, recipe) != 0)
+    return vips_fail(Errc::internal, "cannot set up an operator");
+  return out;
+}
+
+Result<VipsPtr> pointwise(const VipsPtr& in, const Shape& shape, MakeRow row) {
+  auto make = [row = std::move(row)](VipsRegion* out, VipsRegion* from, Scratch&) {
+    const VipsRect area = out->valid;
+    if (vips_region_prepare(from, &area) != 0) return false;
+    for (int y = area.top; y < area.top + area.height; ++y)
+      row(reinterpret_cast<const std::byte*>(VIPS_REGION_ADDR(from, area.left, y)),
+          reinterpret_cast<std::byte*>(VIPS_REGION_ADDR(out, area.left, y)),
+          static_cast<std::size_t>(area.width));
+    return true;
+  };
+  return lazy_image(in, shape, VIPS_DEMAND_STYLE_THINSTRIP, std::move(make));
+}
+
+}  // namespace smalti::ops
