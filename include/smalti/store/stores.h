@@ -30,15 +30,15 @@ struct Tier {
 };
 
 struct TieredOptions {
-  // Most bytes of puts on their way to a tier that waits; with a ledger at most an eighth of its memory limit, to which
-  // they are charged.
+  // Most bytes of puts on their way to a tier that waits, charged to the ledger's memory; with a ledger at most an eighth
+  // of its memory limit, but 8 MiB in any case.
   std::uint64_t behind_bytes = 32u << 20;
   // When its memory runs over (a working set grew), tiles at rest in the heap sink. Null: no such pressure.
   Ledger* ledger = nullptr;
   bool rise = true;                        // hot tiles rise to a faster tier that has room, or colder tiles
 };
 
-// Fastest first. A put goes to the first tier with room: the tile that no longer fits goes down, the rest stay. Puts
+// Fastest first, at most eight. A put goes to the first tier with room: the tile that no longer fits goes down, the rest stay. Puts
 // to a tier that waits go behind the caller's back, through `background`, in a bounded queue; such a tile stays
 // readable until the lower put is acknowledged, and a put that failed is reported by the next put or sync. A lower tier
 // is opened for an image only when the image's first tile goes there.

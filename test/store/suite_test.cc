@@ -1,0 +1,74 @@
+// The conformance suite over every store of this folder.
+#include "smalti/store/stores.h"
+#include "test/store/faulty.h"
+#include "test/store/store_suite.h"
+
+namespace smalti::test {
+namespace {
+
+std::unique_ptr<Rig> make_memory(const Limits& limits) {
+  auto rig = std::make_unique<Rig>(limits);
+  rig->store = memory_store(rig->ledger);
+  return rig;
+}
+
+// A tiered store and the pool that it works through. `below` is a second ledger, for a tier that stands for one elsewhere.
+struct TieredRig : Rig {
+  explicit TieredRig(const Limits& limits) : TieredRig(limits, limits) {}
+  TieredRig(const Limits& limits, const Limits& of_below) : Rig(limits), below(of_below) {}
+  ~TieredRig() override { store.reset(); }
+
+  Ledger below;
+  Pool pool{2};
+};
+
+// Every tile goes straight into one tier.
+std::unique_ptr<Rig> make_lone_tier(const Limits& limits) {
+  auto rig = std::make_unique<TieredRig>(limits);
+  std::vector<Tier> tiers;
+  tiers.push_back({"Memory", memory_store(rig->ledger)});
+  rig->store = tiered_store(std::move(tiers), rig->pool, {.ledger = &rig->ledger});
+  return rig;
+}
+
+// Over a tier that waits.
+std::unique_ptr<Rig> make_memory_over_slow(const Limits& limits) {
+  auto rig = std::make_unique<TieredRig>(limits);
+  std::vector<Tier> tiers;
+  tiers.push_back({"Memory", memory_store(rig->ledger)});
+  tiers.push_back({"Slow", faulty_store(memory_store(rig->below), {.delay = std::chrono::microseconds(200), .waits = true})});
+  rig->store = tiered_store(std::move(tiers), rig->pool, {.ledger = &rig->ledger});
+  return rig;
+}
+
+// Nothing above the tier that waits, and room for two tiles on their way: callers wait for, and help, each other.
+std::unique_ptr<Rig> make_only_slow(const Limits& limits) {
+  auto rig = std::make_unique<TieredRig>(limits);
+  std::vector<Tier> tiers;
+  tiers.push_back({"Slow", faulty_store(memory_store(rig->ledger), {.delay = std::chrono::microseconds(200), .waits = true})});
+  rig->store = tiered_store(std::move(tiers), rig->pool, {.behind_bytes = 2 * 16384});
+  return rig;
+}
+
+// Room above for a few tiles only, so that everything is under way all the time.
+std::unique_ptr<Rig> make_tight(const Limits& limits) {
+  Limits few = limits;
+  few[Resource::memory] = std::min<std::uint64_t>(limits[Resource::memory], 5 * 16384);
+  auto rig = std::make_unique<TieredRig>(few, limits);
+  std::vector<Tier> tiers;
+  tiers.push_back({"Memory", memory_store(rig->ledger)});
+  tiers.push_back({"Slow", faulty_store(memory_store(rig->below), {.delay = std::chrono::microseconds(200), .waits = true})});
+  rig->store = tiered_store(std::move(tiers), rig->pool, {.behind_bytes = 4 * 16384, .ledger = &rig->ledger});
+  return rig;
+}
+
+INSTANTIATE_TEST_SUITE_P(Plain, StoreSuite, testing::Values(StoreUnderTest{"memory", make_memory}), store_name);
+INSTANTIATE_TEST_SUITE_P(Tiered, StoreSuite,
+                         testing::Values(StoreUnderTest{"lone", make_lone_tier},
+                                         StoreUnderTest{"memory_slow", make_memory_over_slow, 2},
+                                         StoreUnderTest{"slow", make_only_slow},
+                                         StoreUnderTest{"tight", make_tight, 0}),
+                         store_name);
+
+}  // namespace
+}  // namespace smalti::test
