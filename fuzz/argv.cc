@@ -26,7 +26,7 @@ void check(const cli::Script& script) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::vector<ops::OperatorInfo> operators{
-      {"negate", "", ""}, {"sharpen", "RADIUSxSIGMA", ""}, {"rotate", "DEGREES", ""}, {"+repage", "", ""}};
+      {"negate", "", ""}, {"sharpen", "RADIUSxSIGMA", ""}, {"rotate", "DEGREES", ""}, {"repage", "GEOMETRY", "", true}};
   const std::string_view text(reinterpret_cast<const char*>(data), std::min<std::size_t>(size, 4096));
   std::vector<std::string_view> words{"smalti"};
   for (std::size_t at = 0; at < text.size();) {

@@ -225,6 +225,8 @@ Result<void> take_write(Line& line, const Use& use) {
 constexpr std::array rows{
     OptionRow{Section::settings, "background", "COLOR", 1, true, true, 0, take_setting, not_empty,
               "the background colour"},
+    OptionRow{Section::settings, "compress", "TYPE", 1, true, true, 0, take_setting, not_empty,
+              "compression of the written file, where its format has a choice"},
     OptionRow{Section::settings, "define", "KEY=VALUE", 1, true, true, 1, take_define, nullptr,
               "a setting of the cache or of a format; see below"},
     OptionRow{Section::settings, "depth", "BITS", 1, true, true, 0, take_setting, number_from<1, 64>,

@@ -76,7 +76,7 @@ class Parser {
     const ops::OperatorInfo* info = operator_named(plus, name);
     if (row && !(plus ? row->plus : row->minus)) row = nullptr;
     if (!row && !info) return unknown(text, name);
-    const std::size_t takes = info ? (info->argument.empty() ? 0 : 1) : (plus ? row->plus_words : row->words);
+    const std::size_t takes = info ? (plus || info->argument.empty() ? 0 : 1) : (plus ? row->plus_words : row->words);
     if (words_.size() - at_ < takes)
       return fail(Errc::invalid, fmt::format("option requires an argument `{}'{}", text,
                                              row && !row->argument.empty() ? fmt::format(": {}", row->argument)
@@ -103,20 +103,16 @@ class Parser {
     return {};
   }
 
-  // A + form is in the operators' table under its whole name: "+repage".
   const ops::OperatorInfo* operator_named(bool plus, std::string_view name) const noexcept {
-    for (const ops::OperatorInfo& info : operators_) {
-      const bool has_plus = info.name.starts_with('+');
-      if (has_plus == plus && (has_plus ? info.name.substr(1) : info.name) == name) return &info;
-    }
+    for (const ops::OperatorInfo& info : operators_)
+      if (info.name == name && (!plus || info.plus)) return &info;
     return nullptr;
   }
 
   Result<void> unknown(std::string_view text, std::string_view name) const {
     std::vector<std::string_view> known;
     for (const OptionRow& row : option_table()) known.push_back(row.name);
-    for (const ops::OperatorInfo& info : operators_)
-      known.push_back(info.name.starts_with('+') ? info.name.substr(1) : info.name);
+    for (const ops::OperatorInfo& info : operators_) known.push_back(info.name);
     const auto near = nearest_word(name, known);
     if (near && *near == name)  // known, but not in this form
       return fail(Errc::invalid, fmt::format("unrecognized option `{}': there is only `{}{}'", text,

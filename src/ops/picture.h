@@ -99,6 +99,7 @@ struct OperatorInfo {
   std::string_view name;
   std::string_view argument;  // "RADIUSxSIGMA", or empty
   std::string_view help;
+  bool plus = false;  // there is a + form, which takes no argument ("+repage")
 };
 std::vector<OperatorInfo> operators();
 

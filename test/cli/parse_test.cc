@@ -17,7 +17,7 @@ using ::testing::StartsWith;
 const std::vector<ops::OperatorInfo> operators{{"negate", "", ""},          {"sharpen", "RADIUSxSIGMA", ""},
                                                {"resize", "GEOMETRY", ""},  {"rotate", "DEGREES", ""},
                                                {"colorspace", "NAME", ""},  {"depth", "BITS", ""},
-                                               {"repage", "GEOMETRY", ""},  {"+repage", "", ""}};
+                                               {"repage", "GEOMETRY", "", true}};
 
 std::vector<std::string> split(const std::string& line) {
   std::istringstream in(line);
@@ -82,7 +82,7 @@ TEST(Parse, ReadsCommandLines) {
       {"smalti -depth 8 a.png -depth 16 out.png",
        "run\nread a.png [depth=8]\napply depth 16 [depth=16]\nwrite out.png [depth=16]"},
       {"smalti a.png +repage -repage 10x10+1+1 out.png",
-       "run\nread a.png\napply +repage\napply repage 10x10+1+1\nwrite out.png"},
+       "run\nread a.png\napply repage\napply repage 10x10+1+1\nwrite out.png"},
       {"smalti a.png ( +clone -negate ) ( -clone 0,1 -reverse ) +swap -delete 0--2 -write mid.png out.png",
        "run\nread a.png\nopen\nclone -1\napply negate\nclose\nopen\nclone 0,1\nreverse\nclose\nswap -2,-1\ndelete 0--2"
        "\nwrite mid.png\nwrite out.png"},
@@ -115,6 +115,7 @@ TEST(Parse, SaysInOneLineWhatIsWrong) {
       {"smalti a.png -sharpn 5x2 out.png", "unrecognized option `-sharpn': did you mean `-sharpen'?"},
       {"smalti a.png -frobnicate out.png", "unrecognized option `-frobnicate'"},
       {"smalti a.png -virtual-pixl edge out.png", "unrecognized option `-virtual-pixl': did you mean `-virtual-pixel'?"},
+      {"smalti a.png +negate out.png", "unrecognized option `+negate': there is only `-negate'"},
       {"smalti a.png +limit out.png", "unrecognized option `+limit': there is only `-limit'"},
       {"smalti a.png -sharpen soft out.png", "invalid argument for option `-sharpen': soft (expected RADIUSxSIGMA)"},
       {"smalti a.png -rotate x out.png", "invalid argument for option `-rotate': x (expected DEGREES)"},
