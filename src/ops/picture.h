@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,15 @@ Result<Picture> apply(const Workshop&, const Call&, const Picture&, const Operat
 // Encodes under a temporary name beside the target and renames when whole: on any error nothing is left.
 // `name` may be "out.png", "jpeg:out", "out-%d.png" (scene), "info:" (stdout), "null:".
 Result<void> write_picture(const Workshop&, const Call&, const Picture&, const std::string& name, const Settings&);
+
+// Several pictures under one name: one multi-page file where the format has pages, else "out-0.png", "out-1.png", ...
+// (or as the name's %d says, by scene). One picture is written as write_picture does.
+Result<void> write_pictures(const Workshop&, const Call&, std::span<const Picture>, const std::string& name,
+                            const Settings&);
+
+// The same picture with its pixels computed into a cache of their own, at the process's quantum depth: for a result that
+// is used twice, or read out of order.
+Result<Picture> cached(const Workshop&, const Call&, const Picture&);
 
 // The names of all operators and the settings they obey, for the command line's table and its "did you mean".
 struct OperatorInfo {

@@ -8,6 +8,7 @@ PictureState PictureState::with(VipsPtr pixels) const {
   PictureState next;
   next.image = std::move(pixels);
   next.cache = cache;
+  next.flow = flow;
   next.alpha = alpha;
   next.linear = linear;
   next.depth = depth;

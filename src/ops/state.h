@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "ops/flow.h"
 #include "ops/picture.h"
 #include "ops/vips.h"
 
@@ -19,6 +20,7 @@ namespace smalti::ops {
 struct PictureState {
   VipsPtr image;
   std::shared_ptr<const PixelCache> cache;  // what the pipeline reads from; keeps it alive
+  FlowPtr flow;                             // where errors of that reading land; null: it reads from no cache
   bool alpha = false;                       // the last band is alpha (0: transparent)
   bool linear = false;                      // three colours in linear light (-colorspace RGB), not gamma-coded
   std::uint32_t depth = 8;                  // bits a sample of the file to be written

@@ -1,0 +1,168 @@
+#include "ops/cached_sink.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <optional>
+
+namespace smalti::ops {
+
+namespace {
+
+std::optional<Sample> sample_of(VipsBandFormat format) {
+  switch (format) {
+    case VIPS_FORMAT_UCHAR: return Sample::u8;
+    case VIPS_FORMAT_USHORT: return Sample::u16;
+    case VIPS_FORMAT_FLOAT: return Sample::f32;
+    default: return std::nullopt;
+  }
+}
+
+struct Strips {
+  const Run& run;
+  const Call& call;
+  PixelFormat format;
+  std::optional<Error> failed;  // touched by one strip at a time, and read when all are done
+};
+
+int take_strip(VipsRegion* region, VipsRect* area, void* a) {
+  auto& strips = *static_cast<Strips*>(a);
+  const Rect rect{area->left, area->top, {static_cast<std::uint32_t>(area->width), static_cast<std::uint32_t>(area->height)}};
+  const Pixels pixels{reinterpret_cast<const std::byte*>(VIPS_REGION_ADDR(region, area->left, area->top)), rect.size,
+                      static_cast<std::ptrdiff_t>(VIPS_REGION_LSKIP(region)), strips.format};
+  Result<void> taken = strips.call.alive();
+  if (taken) taken = strips.run.strip(rect, pixels);
+  if (taken) return 0;
+  if (!strips.failed) strips.failed = std::move(taken.error());
+  return -1;
+}
+
+}  // namespace
+
+struct Watch::State {
+  const Workshop& workshop;
+  Call call;
+  VipsImage* image;
+  std::string what;
+  gulong handler = 0;
+  std::atomic<Clock::rep> next{0};  // when progress may be told again
+};
+
+Watch::Watch(const Workshop& workshop, const Call& call, VipsImage* image, std::string what)
+    : state_(new State{workshop, call, image, std::move(what)}) {
+  vips_image_set_progress(image, TRUE);
+  using Eval = void (*)(VipsImage*, VipsProgress*, State*);
+  const Eval eval = [](VipsImage* of, VipsProgress* progress, State* state) {
+    if (!state->call.alive()) vips_image_set_kill(of, TRUE);
+    if (!state->workshop.progress) return;
+    const auto now = Clock::now().time_since_epoch().count();
+    auto next = state->next.load(std::memory_order_relaxed);
+    if (now < next && progress->npels < progress->tpels) return;
+    const auto later = now + std::chrono::duration_cast<Clock::duration>(std::chrono::milliseconds(150)).count();
+    if (!state->next.compare_exchange_strong(next, later)) return;
+    state->workshop.progress(state->what, static_cast<std::uint64_t>(progress->npels),
+                             static_cast<std::uint64_t>(progress->tpels));
+  };
+  state_->handler = g_signal_connect(image, "eval", reinterpret_cast<GCallback>(eval), state_.get());
+}
+
+Watch::~Watch() {
+  g_signal_handler_disconnect(state_->image, state_->handler);
+  vips_image_set_progress(state_->image, FALSE);
+  vips_image_set_kill(state_->image, FALSE);
+}
+
+tl::unexpected<Error> why(const Call& call, const FlowPtr& flow, Errc code, std::string_view what) {
+  const auto alive = call.alive();
+  std::optional<Error> first = flow ? flow->take() : std::nullopt;
+  if (!alive || first) {
+    vips_error_clear();
+    return pass(!alive ? alive.error() : *first, what);
+  }
+  return vips_fail(code, std::string(what));
+}
+
+Result<void> run_strips(const Workshop& workshop, const Call& call, const VipsPtr& image, const Run& run) {
+  SMALTI_CHECK(call.alive());
+  const auto sample = sample_of(image->BandFmt);
+  if (!sample || image->Coding != VIPS_CODING_NONE || image->Bands > 255)
+    return fail(Errc::unsupported, fmt::format("{}: samples of type {} in {} bands are not supported", run.what,
+                                               vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt), image->Bands));
+  if (run.flow) {
+    run.flow->take();
+    run.flow->adopt(call);
+  }
+  vips_error_clear();
+  Strips strips{run, call, {*sample, static_cast<std::uint8_t>(image->Bands), 0}, {}};
+  const Watch watch(workshop, call, image.get(), run.what);
+  const int failed = vips_sink_disc(image.get(), take_strip, &strips);
+  if (strips.failed) {
+    vips_error_clear();
+    return pass(std::move(*strips.failed), run.what);
+  }
+  if (failed != 0) return why(call, run.flow, run.code, run.what);
+  return {};
+}
+
+Result<void> check_size(const Workshop& workshop, std::uint64_t width, std::uint64_t height, std::string_view name) {
+  const Ledger& ledger = workshop.cache.ledger;
+  const auto refuse = [&](Resource what, std::uint64_t asked) {
+    return fail(Errc::limit, fmt::format("cache resources exhausted: '{}' is {}x{} pixels, and its {} of {} exceeds the "
+                                         "limit of {} (raise it with -limit {} or in policy.xml)",
+                                         name, width, height, name_of(what), asked, ledger.limit(what), name_of(what)));
+  };
+  if (width > ledger.limit(Resource::width)) return refuse(Resource::width, width);
+  if (height > ledger.limit(Resource::height)) return refuse(Resource::height, height);
+  constexpr std::uint64_t most = VIPS_MAX_COORD;
+  if (width > most || height > most || width == 0 || height == 0)
+    return fail(Errc::unsupported, fmt::format("'{}' claims {}x{} pixels; the most that can be processed is {} a side",
+                                               name, width, height, most));
+  return {};
+}
+
+namespace {
+
+// A cache that is told of when it goes.
+struct Watched {
+  PixelCache cache;
+  CacheWatch watch;
+  std::string file;
+  std::uint32_t scene;
+  bool opened = false;
+
+  Watched(PixelCache made, CacheWatch told, std::string name, std::uint32_t number)
+      : cache(std::move(made)), watch(std::move(told)), file(std::move(name)), scene(number) {}
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+  ~Watched() {
+    if (opened && watch) watch(CacheEvent::closing, file, scene, cache);
+  }
+  void open() {
+    opened = true;
+    if (watch) watch(CacheEvent::opened, file, scene, cache);
+  }
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const PixelCache>> sink(const Workshop& workshop, const Call& call, const VipsPtr& image,
+                                               const Run& run, std::string file, std::uint32_t scene) {
+  const auto sample = sample_of(image->BandFmt);
+  if (!sample || image->Bands > 255)
+    return fail(Errc::unsupported, fmt::format("{}: samples of type {} in {} bands are not supported", run.what,
+                                               vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt), image->Bands));
+  const ImageSpec spec = spec_for({static_cast<std::uint32_t>(image->Xsize), static_cast<std::uint32_t>(image->Ysize)},
+                                  {*sample, static_cast<std::uint8_t>(image->Bands), 0}, workshop.cache.ledger);
+  auto created = PixelCache::create(workshop.cache, call, spec);
+  if (!created) return pass(std::move(created.error()), run.what);
+  auto watched = std::make_shared<Watched>(std::move(*created), workshop.watch, std::move(file), scene);
+  PixelCache& cache = watched->cache;
+  Run into = run;
+  into.strip = [&](Rect rect, Pixels pixels) { return cache.write(call, rect, pixels); };
+  SMALTI_CHECK(run_strips(workshop, call, image, into));
+  if (auto synced = cache.sync(call); !synced) return pass(std::move(synced.error()), run.what);
+  watched->open();
+  return std::shared_ptr<const PixelCache>(watched, &cache);
+}
+
+}  // namespace smalti::ops

@@ -1,0 +1,46 @@
+// Flow: what runs beside the pixels of a lazy pipeline: whose call it is, and what went wrong first. libvips carries
+// only "failed" and a text; our errors travel here with their code.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "smalti/base/call.h"
+
+namespace smalti::ops {
+
+// Shared by a cached source and every picture made from it. Thread-safe.
+class Flow {
+ public:
+  explicit Flow(Call call) : call_(std::move(call)) {}
+
+  // The call on whose behalf pixels are fetched from now on.
+  void adopt(const Call& call) {
+    const std::lock_guard lock(mutex_);
+    call_ = call;
+  }
+  Call call() const {
+    const std::lock_guard lock(mutex_);
+    return call_;
+  }
+  // Keeps the first; later ones are its echoes.
+  void fail_with(Error error) {
+    const std::lock_guard lock(mutex_);
+    if (!first_) first_ = std::move(error);
+  }
+  // The first error since the last time it was taken.
+  std::optional<Error> take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(first_, std::nullopt);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  Call call_;
+  std::optional<Error> first_;
+};
+
+using FlowPtr = std::shared_ptr<Flow>;
+
+}  // namespace smalti::ops

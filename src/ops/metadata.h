@@ -1,0 +1,12 @@
+// What travels beside the pixels.
+#pragma once
+
+#include "ops/vips.h"
+
+namespace smalti::ops {
+
+// ICC profile, EXIF, XMP, IPTC, orientation, resolution, comments: every field but those that speak of the file's own
+// layout (pages, interlacing, loader).
+void copy_metadata(VipsImage* from, VipsImage* to);
+
+}  // namespace smalti::ops

@@ -1,0 +1,70 @@
+#include "ops/picture.h"
+
+#include <fmt/format.h>
+
+#include "ops/cached_sink.h"
+#include "ops/cached_source.h"
+#include "ops/info.h"
+#include "ops/metadata.h"
+#include "ops/op_point.h"
+#include "ops/state.h"
+#include "policy/units.h"
+
+namespace smalti::ops {
+
+namespace {
+
+std::string colorspace_of(const PictureState& state) {
+  if (state.linear) return "RGB";
+  switch (state.image->Type) {
+    case VIPS_INTERPRETATION_B_W:
+    case VIPS_INTERPRETATION_GREY16: return "Gray";
+    case VIPS_INTERPRETATION_CMYK: return "CMYK";
+    default: return "sRGB";
+  }
+}
+
+}  // namespace
+
+Facts facts_of(const Picture& picture) {
+  const PictureState& state = picture.state();
+  Facts facts;
+  facts.file = state.file;
+  facts.format = state.format;
+  facts.scene = state.scene;
+  facts.size = {static_cast<std::uint32_t>(state.image->Xsize), static_cast<std::uint32_t>(state.image->Ysize)};
+  facts.page = state.page.size.empty() ? Rect{state.page.x, state.page.y, facts.size} : state.page;
+  facts.depth = state.depth;
+  facts.colorspace = colorspace_of(state);
+  facts.channels = static_cast<std::uint32_t>(state.image->Bands);
+  facts.alpha = state.alpha;
+  facts.file_bytes = state.file_bytes;
+  return facts;
+}
+
+std::string info_line(const Facts& facts) {
+  return fmt::format("{} {} {}x{} {}x{}{:+}{:+} {}-bit {} {}", facts.file, facts.format, facts.size.w, facts.size.h,
+                     facts.page.size.w, facts.page.size.h, facts.page.x, facts.page.y, facts.depth, facts.colorspace,
+                     print_amount(Resource::memory, facts.file_bytes));
+}
+
+Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture& picture) {
+  const PictureState& in = picture.state();
+  VipsPtr image = share(in.image);
+  if (image->BandFmt == VIPS_FORMAT_UCHAR && workshop.quantum.depth == 16 && in.cache) {
+    // Eight bits straight from a file lose nothing by staying so; an operator's result is ushort by now.
+  } else if (image->BandFmt != VIPS_FORMAT_FLOAT) {
+    SMALTI_TRY(image, to_depth(image, static_cast<int>(workshop.quantum.depth)));
+  }
+  const Run run{fmt::format("computing '{}'", in.file), in.flow, Errc::internal, {}};
+  SMALTI_TRY(auto cache, sink(workshop, call, image, run, in.file, in.scene));
+  auto flow = std::make_shared<Flow>(call);
+  SMALTI_TRY(VipsPtr over, image_over(cache, flow, image->Type));
+  copy_metadata(in.image.get(), over.get());
+  PictureState out = in.with(std::move(over));
+  out.cache = std::move(cache);
+  out.flow = std::move(flow);
+  return Picture(std::make_shared<const PictureState>(std::move(out)));
+}
+
+}  // namespace smalti::ops

@@ -1,0 +1,183 @@
+// write_picture: from a lazy pipeline to a file that appears whole or not at all.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "ops/encode.h"
+#include "ops/info.h"
+#include "ops/names.h"
+#include "ops/op_colorspace.h"
+#include "ops/op_point.h"
+#include "ops/picture.h"
+#include "ops/probe.h"
+#include "ops/state.h"
+#include "policy/units.h"
+
+namespace smalti::ops {
+
+namespace {
+
+// Where a picture goes: a format of the table, info:, or null:.
+struct Target {
+  const FormatRow* format = nullptr;
+  std::string word;  // lower case: what chose the format
+  std::string path;
+};
+
+Result<Target> target_of(const std::string& name, const PictureState& state) {
+  const PictureName parsed = parse_name(name, false);
+  Target out;
+  out.path = parsed.select.empty() ? parsed.path : fmt::format("{}[{}]", parsed.path, parsed.select);
+  out.word = parsed.prefix.empty() ? suffix_of(out.path) : parsed.prefix;
+  if (out.word == "info" || out.word == "null") {
+    if (!parsed.prefix.empty()) return out;
+  }
+  // A name without suffix takes the format that the picture came in.
+  if (out.word.empty()) {
+    out.word = state.format;
+    std::transform(out.word.begin(), out.word.end(), out.word.begin(), [](unsigned char c) { return std::tolower(c); });
+    out.format = format_named(out.word);
+    if (out.format && out.format->save) return out;
+  }
+  out.format = format_named(out.word);
+  if (out.format && out.format->save) return out;
+  return fail(Errc::unsupported, fmt::format("unable to write image '{}': {}; formats that can be written are {} (by suffix, or "
+                                             "by a prefix: 'png:{}')", name,
+                                             out.word.empty() ? "its name tells no format"
+                                                              : fmt::format("'{}' is no format that can be written", out.word),
+                                             writable_formats(), out.path));
+}
+
+// `image` by reference, since the call that fills it stands beside it.
+Result<VipsPtr> taken(int failed, VipsImage*& image, const std::string& what) {
+  if (failed != 0) return vips_fail(Errc::internal, what);
+  return VipsPtr(image);
+}
+
+// The first `bands` bands.
+Result<VipsPtr> first_bands(const VipsPtr& image, int bands, const std::string& what) {
+  VipsImage* out = nullptr;
+  return taken(vips_extract_band(image.get(), &out, 0, "n", bands, nullptr), out, what);
+}
+
+int colors_of(const VipsImage* image) {
+  return image->Type == VIPS_INTERPRETATION_CMYK ? 4 : image->Bands < 3 ? 1 : 3;
+}
+
+bool wants_gray(std::string_view word) { return word == "pgm" || word == "pbm"; }
+
+// Three equal channels of one.
+Result<VipsPtr> gray_as_rgb(const VipsPtr& image, const std::string& what) {
+  SMALTI_TRY(VipsPtr gray, first_bands(image, 1, what));
+  VipsImage* bands[3] = {gray.get(), gray.get(), gray.get()};
+  VipsImage* out = nullptr;
+  return taken(vips_bandjoin(bands, &out, 3, nullptr), out, what);
+}
+
+struct Ready {
+  VipsPtr image;
+  bool alpha = false;
+};
+
+// Colour space, depth and channels as the format takes them. The interpretation is set with the depth: encoders trust it.
+Result<Ready> prepare(const Workshop& workshop, const Target& target, const PictureState& picture, const std::string& what) {
+  const Takes& takes = target.format->takes;
+  PictureState state = picture.with(share(picture.image));
+  const int quantum = static_cast<int>(workshop.quantum.depth);
+  const auto type = state.image->Type;
+  const bool gray = type == VIPS_INTERPRETATION_B_W || type == VIPS_INTERPRETATION_GREY16;
+  if (wants_gray(target.word) && !gray) {
+    SMALTI_TRY(state, to_colorspace(state, "Gray", quantum));
+  } else if (state.linear || (type == VIPS_INTERPRETATION_CMYK && !takes.cmyk)) {
+    SMALTI_TRY(state, to_colorspace(state, "sRGB", quantum));
+  }
+  const int bits = takes.wide && picture.depth > 8 ? 16 : 8;
+  SMALTI_TRY(VipsPtr image, to_depth(state.image, bits));
+  const int colors = colors_of(image.get());
+  const bool alpha = state.alpha && takes.alpha;
+  const int most = takes.extra && (takes.alpha || !state.alpha) ? image->Bands : colors + (alpha ? 1 : 0);
+  if (image->Bands > most) {
+    SMALTI_TRY(image, first_bands(image, most, what));
+  }
+  if (target.word == "ppm" && image->Bands < 3) {
+    SMALTI_TRY(image, gray_as_rgb(image, what));
+  }
+  const bool wide = bits == 16;
+  const auto tag = state.image->Type == VIPS_INTERPRETATION_CMYK ? VIPS_INTERPRETATION_CMYK
+                   : image->Bands < 3 ? (wide ? VIPS_INTERPRETATION_GREY16 : VIPS_INTERPRETATION_B_W)
+                                      : (wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB);
+  VipsImage* out = nullptr;
+  SMALTI_TRY(image, taken(vips_copy(image.get(), &out, "interpretation", tag, nullptr), out, what));
+  return Ready{std::move(image), alpha};
+}
+
+// What an encoder cannot take is refused before a file is made.
+Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const VipsImage* image) {
+  const Takes& takes = target.format->takes;
+  const auto w = static_cast<std::uint64_t>(image->Xsize), h = static_cast<std::uint64_t>(image->Ysize);
+  if (w > takes.most_side || h > takes.most_side)
+    return fail(Errc::unsupported, fmt::format("unable to write image '{}': {} pictures are at most {} pixels a side, and this "
+                                               "is {}x{} (write TIFF or PNG)", target.path, target.format->name,
+                                               takes.most_side, w, h));
+  const std::uint64_t held = product(w, h, takes.held_bytes);
+  if (held == 0) return Hold();
+  if (held > workshop.memory_limit)
+    return fail(Errc::limit, fmt::format("cache resources exhausted: writing '{}' as {} needs {} of memory at once, and the "
+                                         "memory limit is {} (raise it with -limit memory, or write TIFF or PNG)",
+                                         target.path, target.format->name, print_amount(Resource::memory, held),
+                                         print_amount(Resource::memory, workshop.memory_limit)));
+  return workshop.cache.ledger.charge(Resource::memory, held);
+}
+
+Result<void> print_info(const Picture& picture, const std::string& path) {
+  const std::string line = info_line(facts_of(picture)) + "\n";
+  if (path.empty() || path == "-") {
+    if (std::fputs(line.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return {};
+    return fail(Errc::io, "unable to write to standard output", errno);
+  }
+  SMALTI_TRY(auto file, OutFile::create(path));
+  SMALTI_CHECK(file->write(std::as_bytes(std::span(line))));
+  return file->commit();
+}
+
+// null: computes every pixel and keeps none, so that a chain can be timed or checked.
+Result<void> compute_only(const Workshop& workshop, const Call& call, const PictureState& state) {
+  const Run run{"computing", state.flow, Errc::internal, [](Rect, Pixels) { return Result<void>(); }};
+  return run_strips(workshop, call, state.image, run);
+}
+
+}  // namespace
+
+Result<void> write_picture(const Workshop& workshop, const Call& call, const Picture& picture, const std::string& name,
+                           const Settings& settings) {
+  const PictureState& state = picture.state();
+  SMALTI_TRY(const Target target, target_of(has_scene(name) ? with_scene(name, state.scene) : name, state));
+  if (target.word == "info" && !target.format) return print_info(picture, target.path);
+  if (!target.format) return compute_only(workshop, call, state);
+  const std::string what = fmt::format("writing '{}'", target.path);
+  SMALTI_TRY(const Ready ready, prepare(workshop, target, state, what));
+  SMALTI_TRY(const Hold hold, check_encoder(workshop, target, ready.image.get()));
+  SMALTI_TRY(const auto file, OutFile::create(target.path));
+  if (state.flow) {
+    state.flow->take();
+    state.flow->adopt(call);
+  }
+  const Encode job{workshop, call, ready.image, ready.alpha, state.page, target.word, settings, *file, state.flow, what};
+  SMALTI_CHECK(target.format->save(job));
+  return file->commit();
+}
+
+Result<void> write_pictures(const Workshop& workshop, const Call& call, std::span<const Picture> pictures,
+                            const std::string& name, const Settings& settings) {
+  const bool apart = pictures.size() > 1 && !has_scene(name);
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    const PictureName parsed = parse_name(name, false);
+    const bool file = parsed.prefix != "info" && parsed.prefix != "null" && parsed.path != "-";
+    const std::string one = apart && file ? numbered(name, static_cast<std::uint32_t>(i)) : name;
+    SMALTI_CHECK(write_picture(workshop, call, pictures[i], one, settings));
+  }
+  return {};
+}
+
+}  // namespace smalti::ops
