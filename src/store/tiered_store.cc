@@ -298,10 +298,14 @@ Result<void> TieredStore::sync(const Call& call, const std::optional<ImageId>& i
 }
 
 void TieredStore::count(const std::function<void(const Count&)>& tell) const {
-  for (const Tier& each : tiers_) each.store->count(tell);
-  tell({"behind.tiles", behind_.busy()});
-  tell({"behind.bytes", behind_.bytes()});
-  tell({"behind.batches", batches_});
+  for (const Tier& each : tiers_)
+    each.store->count([&](Count count) {
+      if (count.name.starts_with("tiers.")) count.name.insert(0, each.name + ".");  // a tiered store in a tiered store
+      tell(count);
+    });
+  tell({"tiers.behind.tiles", behind_.busy()});
+  tell({"tiers.behind.bytes", behind_.bytes()});
+  tell({"tiers.behind.batches", batches_});
   tell({"tiers.risen", risen_});
   tell({"tiers.sunk", sunk_});
 }

@@ -1,4 +1,6 @@
 // The conformance suite over every store of this folder.
+#include <filesystem>
+
 #include "smalti/store/stores.h"
 #include "test/store/faulty.h"
 #include "test/store/store_suite.h"
@@ -9,6 +11,18 @@ namespace {
 std::unique_ptr<Rig> make_memory(const Limits& limits) {
   auto rig = std::make_unique<Rig>(limits);
   rig->store = memory_store(rig->ledger);
+  return rig;
+}
+
+std::unique_ptr<Rig> make_mapped(const Limits& limits) {
+  auto rig = std::make_unique<Rig>(limits);
+  rig->store = mapped_store(rig->ledger, std::filesystem::temp_directory_path()).value();
+  return rig;
+}
+
+std::unique_ptr<Rig> make_disk(const Limits& limits) {
+  auto rig = std::make_unique<Rig>(limits);
+  rig->store = disk_store(rig->ledger, rig->heap, std::filesystem::temp_directory_path()).value();
   return rig;
 }
 
@@ -41,6 +55,38 @@ std::unique_ptr<Rig> make_memory_over_slow(const Limits& limits) {
   return rig;
 }
 
+// Memory, map and disk: a server's or a lone machine's store.
+std::unique_ptr<Rig> make_three(const Limits& limits) {
+  auto rig = std::make_unique<TieredRig>(limits);
+  const auto folder = std::filesystem::temp_directory_path();
+  std::vector<Tier> tiers;
+  tiers.push_back({"Memory", memory_store(rig->ledger)});
+  tiers.push_back({"Map", mapped_store(rig->ledger, folder).value()});
+  tiers.push_back({"Disk", disk_store(rig->ledger, rig->heap, folder).value()});
+  rig->store = tiered_store(std::move(tiers), rig->pool, {.ledger = &rig->ledger});
+  return rig;
+}
+
+// The same with little room in memory and map: most of it goes to the disk, and what is read twice rises.
+std::unique_ptr<Rig> make_three_tight(const Limits& limits) {
+  Limits few = limits;
+  for (const Resource each : {Resource::memory, Resource::map})
+    few[each] = std::min<std::uint64_t>(limits[each], 3 * 16384);
+  return make_three(few);
+}
+
+// A tiered store as a tier of another.
+std::unique_ptr<Rig> make_nested(const Limits& limits) {
+  auto rig = std::make_unique<TieredRig>(limits);
+  std::vector<Tier> inner, outer;
+  inner.push_back({"Map", mapped_store(rig->ledger, std::filesystem::temp_directory_path()).value()});
+  inner.push_back({"Disk", disk_store(rig->ledger, rig->heap, std::filesystem::temp_directory_path()).value()});
+  outer.push_back({"Memory", memory_store(rig->ledger)});
+  outer.push_back({"Below", tiered_store(std::move(inner), rig->pool, {})});
+  rig->store = tiered_store(std::move(outer), rig->pool, {});
+  return rig;
+}
+
 // Nothing above the tier that waits, and room for two tiles on their way: callers wait for, and help, each other.
 std::unique_ptr<Rig> make_only_slow(const Limits& limits) {
   auto rig = std::make_unique<TieredRig>(limits);
@@ -62,11 +108,17 @@ std::unique_ptr<Rig> make_tight(const Limits& limits) {
   return rig;
 }
 
-INSTANTIATE_TEST_SUITE_P(Plain, StoreSuite, testing::Values(StoreUnderTest{"memory", make_memory}), store_name);
+INSTANTIATE_TEST_SUITE_P(Plain, StoreSuite, 
+                         testing::Values(StoreUnderTest{"memory", make_memory}, StoreUnderTest{"mapped", make_mapped},
+                                         StoreUnderTest{"disk", make_disk}),
+                         store_name);
 INSTANTIATE_TEST_SUITE_P(Tiered, StoreSuite,
                          testing::Values(StoreUnderTest{"lone", make_lone_tier},
                                          StoreUnderTest{"memory_slow", make_memory_over_slow, 2},
                                          StoreUnderTest{"slow", make_only_slow},
+                                         StoreUnderTest{"three", make_three, 3},
+                                         StoreUnderTest{"three_tight", make_three_tight, 0},
+                                         StoreUnderTest{"nested", make_nested, 3},
                                          StoreUnderTest{"tight", make_tight, 0}),
                          store_name);
 

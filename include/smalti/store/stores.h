@@ -14,10 +14,11 @@
 namespace smalti {
 
 // Tiles at rest in the heap. Room is taken from Resource::memory; an image whose area exceeds Resource::area is
-// refused (Errc::limit). REQUIRES (all of these): the Ledger outlives the store and every tile got from it.
+// refused (Errc::limit). REQUIRES (all of these): Ledger and TileHeap outlive the store and every tile got from it.
 StorePtr memory_store(Ledger&);
 
-// Tiles in mapped, unlinked, preallocated files; a Tile's owner is its mapping. Room is taken from Resource::map.
+// Tiles in mapped, unlinked, preallocated files; a Tile's owner is its mapping. Room is taken from Resource::map. Fails
+// (as does the next one) when no file can be made in the folder; a full disk is Errc::limit on put.
 Result<StorePtr> mapped_store(Ledger&, std::filesystem::path folder);
 
 // Tiles in unlinked, preallocated files, by pread and pwrite. Room is taken from Resource::disk, files from

@@ -1,0 +1,58 @@
+#include "store/temp_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+
+namespace smalti {
+
+namespace {
+
+// For file systems without nameless files.
+int make_and_unlink(const std::filesystem::path& folder) {
+  std::string name = (folder / "smalti-XXXXXX").string();
+  const int fd = ::mkostemp(name.data(), O_CLOEXEC);  // mode 0600
+  if (fd >= 0) ::unlink(name.c_str());
+  return fd;
+}
+
+}  // namespace
+
+Error tile_file_error(const std::filesystem::path& folder, std::string_view doing, int sys) {
+  const bool full = sys == ENOSPC || sys == EDQUOT || sys == EFBIG;
+  const std::string_view cure = full ? "make room there, or set another folder with -define registry:temporary-path"
+                                     : "set another folder with -define registry:temporary-path";
+  return fail(full ? Errc::limit : Errc::io,
+              fmt::format("{}tile file in {}: {} ({})", full ? "cache resources exhausted: " : "", folder.string(), doing,
+                          cure),
+              sys)
+      .value();
+}
+
+Result<TempFile> TempFile::make(const std::filesystem::path& folder) {
+  int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, S_IRUSR | S_IWUSR);
+  if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) fd = make_and_unlink(folder);
+  if (fd < 0) return pass(tile_file_error(folder, "cannot be made", errno));
+  return TempFile(fd, folder);
+}
+
+TempFile::~TempFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<void> TempFile::reserve(std::uint64_t offset, std::uint64_t bytes) {
+  int failed = 0;
+  do {
+    failed = ::posix_fallocate(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+  } while (failed == EINTR);
+  if (failed == 0) return {};
+  if (::ftruncate(fd_, static_cast<off_t>(offset)) != 0) failed = errno;
+  return pass(tile_file_error(folder_, fmt::format("no room for {} bytes more", bytes), failed));
+}
+
+}  // namespace smalti
