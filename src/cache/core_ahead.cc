@@ -1,0 +1,79 @@
+#include "cache/core.h"
+
+namespace smalti {
+
+using cache::Ask;
+
+namespace {
+
+constexpr std::size_t tiles_a_job = 16;  // small enough for several jobs to fetch a row of tiles side by side
+constexpr std::chrono::seconds longest_fetch{60};
+
+}  // namespace
+
+namespace cache {
+
+bool Gate::enter() {
+  const std::lock_guard lock(mutex_);
+  inside_ += !closed_;
+  return !closed_;
+}
+
+void Gate::leave() {
+  const std::lock_guard lock(mutex_);
+  if (--inside_ == 0) empty_.notify_all();
+}
+
+void Gate::close() {
+  std::unique_lock lock(mutex_);
+  closed_ = true;
+  empty_.wait(lock, [this] { return inside_ == 0; });
+}
+
+}  // namespace cache
+
+void PixelCache::Core::fetch_ahead(const Grid::Span& span) {
+  if (span.empty()) return;
+  // No more than may be kept: the rest would push out what is in use.
+  std::uint64_t room = std::max<std::uint64_t>(1, set.bound() / 2 / full_tile_bytes());
+  std::vector<std::uint64_t> job;
+  const auto post = [&] {
+    if (job.empty()) return;
+    // A job that waits in the queue keeps nothing alive: the cache may be gone by its turn.
+    parts.ahead.try_post([weak = weak_from_this(), indices = std::move(job)] {
+      if (const auto core = weak.lock()) core->run_ahead(indices);
+    });
+    job = {};
+  };
+  for (std::uint32_t row = span.row0; row < span.row1; ++row) {
+    for (std::uint32_t col = span.col0; col < span.col1 && room != 0; ++col, --room) {
+      job.push_back(std::uint64_t{row} * grid.cols() + col);
+      if (job.size() == tiles_a_job) post();
+    }
+  }
+  post();
+}
+
+// After leave() the cache may be closed at any moment, and nothing of ours but the memory of this object
+// remains.
+void PixelCache::Core::run_ahead(const std::vector<std::uint64_t>& indices) {
+  if (!gate_.enter()) return;
+  const Call call = Call{.stop = closing_.get_token()}.within(longest_fetch);
+  std::vector<TileGet> probes;
+  for (const std::uint64_t index : indices)
+    if (is_written(index) && !drafts.find(index)) probes.push_back({key(index)});
+  // What the store answers at once needs no fetching.
+  parts.store->get(call.hot(), probes);
+  std::vector<Ask> asks;
+  for (const TileGet& probe : probes) {
+    const std::uint64_t index = grid.index(probe.key);
+    if (!probe.got && probe.got.error().code == Errc::would_wait)
+      asks.push_back({.index = index, .bytes = tile_bytes(index)});
+  }
+  window.claim_ahead(asks);
+  // A failure is not told here: whoever needs the tile tries again, and is told.
+  static_cast<void>(fetch_mine(call, asks));
+  gate_.leave();
+}
+
+}  // namespace smalti

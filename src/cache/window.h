@@ -1,0 +1,89 @@
+// Window: the tiles that were lately fetched from where fetching waits, and those on their way.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <unordered_map>
+
+#include "cache/working_set.h"
+#include "smalti/base/call.h"
+#include "smalti/tile/tile.h"
+
+namespace smalti::cache {
+
+// A tile on its way. Whoever needs it meanwhile waits for it rather than fetching it again.
+struct Flight {
+  // Guarded by the window's lock.
+  bool landed = false;
+  bool failed = false;
+  bool detached = false;  // its tile was written meanwhile: for those who wait only, not to be kept
+  bool ahead = false;     // nobody has asked for it yet
+  Tile tile;
+  std::uint64_t bytes = 0;
+};
+using FlightPtr = std::shared_ptr<Flight>;
+
+// What a caller asks of the window, and gets.
+struct Ask {
+  std::uint64_t index = 0;  // Grid::index
+  std::uint64_t bytes = 0;  // the tile's
+  Tile tile;                // there
+  FlightPtr flight;         // on its way; or, with `mine`, to be fetched by the caller, who must land() it
+  bool mine = false;
+  bool was_ahead = false;  // read ahead, and now used for the first time
+};
+
+// Thread-safe. Tiles count towards the working set from the claim on; the least lately used go first.
+class Window {
+ public:
+  explicit Window(WorkingSet& set) : set_(set) {}
+
+  bool idle() const noexcept { return kept_.load(std::memory_order_acquire) == 0; }
+  // Fills in what is there.
+  void look(std::span<Ask>);
+  // Fills in what is there or on its way, and makes the rest the caller's to fetch.
+  void claim(std::span<Ask>);
+  // The same for a read-ahead: takes only what is neither there nor on its way, as far as half of the bound
+  // goes.
+  void claim_ahead(std::span<Ask>);
+  // Ends a flight: a tile without pixels means that it failed. Never forget one: others wait for it.
+  void land(std::uint64_t index, const FlightPtr&, Tile);
+  // The tile; one without pixels when the flight failed, so that the caller tries for itself.
+  Result<Tile> wait(const Call&, const FlightPtr&);
+  // The tile was written: what is here, or on its way, is old.
+  void forget(std::uint64_t index);
+  // Gives up tiles until the working set keeps its bound.
+  void trim();
+  void clear();
+
+ private:
+  struct Pane {
+    std::uint64_t index = 0;
+    Tile tile;
+    bool ahead = false;
+  };
+  using Panes = std::list<Pane>;
+
+  bool take_if_here(Ask&);
+  void start(Ask&, bool ahead);
+  void drop(Panes::iterator);
+  void trim_locked(Panes& leaving);
+  void recount() noexcept { kept_.store(panes_.size() + flights_.size(), std::memory_order_release); }
+
+  WorkingSet& set_;
+  std::mutex mutex_;
+  std::condition_variable_any landed_;
+  std::atomic<std::size_t> kept_{0};
+  // Guarded by mutex_:
+  Panes by_use_;  // least lately used first
+  std::unordered_map<std::uint64_t, Panes::iterator> panes_;
+  std::unordered_map<std::uint64_t, FlightPtr> flights_;
+  std::uint64_t ahead_bytes_ = 0;  // read ahead, or on the way so, and not used yet
+};
+
+}  // namespace smalti::cache
