@@ -250,6 +250,16 @@ void TcpStream::end_writing() noexcept {
   if (!state_->closed) ::shutdown(state_->fd, SHUT_WR);
 }
 
+int TcpStream::release() noexcept {
+  if (state_->closed) return -1;
+  state_->closed = true;
+  state_->in.timer.cancel();
+  state_->out.timer.cancel();
+  asio::error_code error;
+  const int fd = state_->socket.release(error);
+  return error ? -1 : fd;
+}
+
 std::string TcpStream::peer() const { return state_->peer; }
 bool TcpStream::from_loopback() const noexcept { return state_->loopback; }
 int TcpStream::descriptor() const noexcept { return state_->fd; }

@@ -32,6 +32,9 @@ class TcpStream final : public Stream {
   int descriptor() const noexcept;
   Task<void> readable(Clock::time_point deadline);
   Task<void> writable(Clock::time_point deadline);
+  // The descriptor, no longer the stream's nor its loop's: the caller closes it. REQUIRES: no operation is pending, and
+  // none follows. -1 where the stream was closed.
+  int release() noexcept;
   // To be awaited after every `bytes` moved without waiting: lets other coroutines run once they add up.
   bool owes_a_turn(std::size_t bytes) noexcept;
 

@@ -1,0 +1,69 @@
+// MagickSession: one admitted client of ImageMagick's, from its first request to its last.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/direct.h"
+#include "server/magick_image.h"
+#include "smalti/base/log.h"
+#include "wire/magick_dialect.h"
+
+namespace smalti {
+
+struct MagickOptions {
+  std::chrono::milliseconds handshake{1000};  // a peer that neither speaks nor answers is closed
+  // A message that has begun must be over after so long, and a millisecond more for every 64 bytes. Between messages a
+  // client may be silent for as long as it likes.
+  std::chrono::milliseconds stall{10000};
+  bool spin = true;    // look for the next request on an idle core for some microseconds before sleeping
+  bool local = true;   // no tier of ours is remote: what does not fit here is refused when it is opened
+};
+
+// What the sessions of a process share. REQUIRES: outlives them.
+struct MagickParts {
+  CacheParts cache;
+  Log& log;
+  net::IdleCores& cores;
+  MagickOptions options;
+};
+
+// Runs on a thread of its own: the client sends one request at a time and waits for the answer.
+class MagickSession {
+ public:
+  // `first`: what the client sent beyond the handshake. REQUIRES: parts outlive the session.
+  MagickSession(const MagickParts& parts, net::DirectSocket& socket, const wire::magick::Greeter& greeter,
+                std::vector<std::byte> first);
+
+  // Until the client is done or gone, misbehaves, or the socket is shut. Ends our side of the connection.
+  void run();
+
+ private:
+  enum class Next : std::uint8_t { request, end };
+
+  std::span<const std::byte> waiting() const noexcept { return std::span(in_).subspan(begin_, end_ - begin_); }
+  Result<bool> receive(bool mid_message);
+  Next perform(const wire::magick::Step&);
+  Next open(const wire::magick::Step&);
+  Next transfer(const wire::magick::Access&);
+  Result<void> take(const wire::magick::Access&);
+  Result<void> give(const wire::magick::Access&);
+  Next say(std::span<const std::byte>);
+  void say_no(std::string_view why, std::span<const std::byte> reply);
+  Clock::time_point patience(std::uint64_t bytes) const noexcept;
+
+  const MagickParts& parts_;
+  net::DirectSocket& socket_;
+  wire::magick::Talk talk_;
+  std::unique_ptr<MagickImage> image_;
+  std::vector<std::byte> in_;   // waiting() is what has come and is not consumed
+  std::size_t begin_ = 0, end_ = 0;
+  std::vector<std::byte> out_;
+  Hold buffers_;
+  Clock::time_point message_deadline_ = Clock::time_point::max();
+};
+
+}  // namespace smalti
