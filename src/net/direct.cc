@@ -165,6 +165,7 @@ void DirectSocket::part(std::chrono::milliseconds patience) {
   }
 }
 
+void DirectSocket::shut_reading() noexcept { ::shutdown(fd_, SHUT_RD); }
 void DirectSocket::shut() noexcept { ::shutdown(fd_, SHUT_RDWR); }
 
 }  // namespace smalti::net

@@ -57,7 +57,8 @@ class DirectSocket {
   // Ends our side, and takes what the peer still sends for at most so long, so that the last words arrive: a socket
   // closed over unread bytes is reset, and what was sent is lost.
   void part(std::chrono::milliseconds patience);
-  // Thread-safe: both directions end, and whoever waits in them returns.
+  // Thread-safe: the peer's side ends once what has come is read; both directions end. Whoever waits in them returns.
+  void shut_reading() noexcept;
   void shut() noexcept;
 
   const std::string& peer() const noexcept { return peer_; }
