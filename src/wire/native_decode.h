@@ -36,6 +36,8 @@ class Decoder {
   // The next frame, or nullopt when more bytes are needed. REQUIRES: body_left() == 0.
   Result<std::optional<Frame>> next();
 
+  // Bytes that were read and not yet taken: of a frame that is not whole, or read ahead.
+  std::size_t buffered() const noexcept { return end_ - begin_; }
   std::uint32_t body_left() const noexcept { return body_left_; }
   // Takes the next into.size() bytes of the body: what was read ahead is copied, and the part that must still be read
   // from the transport is returned. REQUIRES: into.size() <= body_left().

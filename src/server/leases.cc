@@ -1,0 +1,142 @@
+#include "server/leases.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace smalti::server {
+
+Leases::Visit Leases::join(const wire::native::Id& id, const std::string& name) {
+  auto& session = sessions_[id];
+  if (!session) session = std::make_unique<Session>();
+  session->id = id;
+  session->name = name;
+  ++session->connections;
+  ++session->visits;
+  return {*this, *session};
+}
+
+void Leases::leave(Session& session) {
+  if (--session.connections > 0) return;
+  parts_.tasks.spawn(expire(session.id, session.visits));
+}
+
+asio::awaitable<void> Leases::expire(wire::native::Id id, std::uint64_t visits) {
+  const auto until = Clock::now() + grace_;
+  const auto forsaken = [this, id, visits]() -> Session* {
+    const auto found = sessions_.find(id);
+    const bool still = found != sessions_.end() && found->second->connections == 0 && found->second->visits == visits;
+    return still ? found->second.get() : nullptr;
+  };
+  while (forsaken() && !forsaken()->images.empty() && !closing_ && Clock::now() < until) co_await changed_.wait(until);
+  Session* session = forsaken();
+  if (!session) co_return;
+  if (!session->images.empty() && !closing_)
+    parts_.log.line(Level::info, fmt::format("client {} has been gone for {} s: its {} images are dropped",
+                                             session->name, grace_.count() / 1000.0, session->images.size()));
+  ++session->connections;  // nobody else may end it while its images go
+  co_await end(*session);
+  if (--session->connections > 0) co_return;  // the client came back, with nothing left
+  sessions_.erase(id);
+}
+
+asio::awaitable<void> Leases::end(Session& session) {
+  const std::vector<ImageId> images(session.images.begin(), session.images.end());
+  for (const ImageId image : images) {
+    const Call call;
+    auto dropping = drop(session, call, image);
+    auto dropped = co_await std::move(dropping);
+    if (!dropped)
+      parts_.log.line(Level::warning, fmt::format("image {}: not dropped: {}", image.text(), dropped.error().what));
+  }
+}
+
+Result<void> Leases::admit(const ImageSpec& spec) const {
+  SMALTI_CHECK(spec.check());
+  SMALTI_CHECK(parts_.ledger.fits(Resource::width, spec.size.w));
+  SMALTI_CHECK(parts_.ledger.fits(Resource::height, spec.size.h));
+  const Extent tile{std::min(spec.tile.w, spec.size.w), std::min(spec.tile.h, spec.size.h)};
+  if (tile.area() * spec.format.pixel_bytes() > wire::native::most_tile_bytes)
+    return fail(Errc::invalid, fmt::format("tiles of {}x{} pixels of {} bytes: a server takes tiles of at most {} MiB",
+                                           tile.w, tile.h, spec.format.pixel_bytes(),
+                                           wire::native::most_tile_bytes >> 20));
+  return {};
+}
+
+net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec spec) {
+  if (auto fine = admit(spec); !fine) co_return pass(std::move(fine.error()));
+  while (true) {
+    const auto found = images_.find(id);
+    if (found == images_.end()) break;
+    if (found->second->owner != &session)
+      co_return fail(Errc::conflict, fmt::format("image {} belongs to another client", id.text()));
+    if (found->second->state == Image::State::open) {
+      if (found->second->grid.spec() == spec) co_return Result<void>();
+      co_return fail(Errc::conflict, fmt::format("image {} is open with another geometry; drop it first", id.text()));
+    }
+    if (auto alive = call.alive(); !alive) co_return pass(std::move(alive.error()));
+    co_await changed_.wait(call.deadline);
+  }
+  auto listed = parts_.ledger.take(Resource::list_length, 1);
+  if (!listed) co_return pass(std::move(listed.error()));
+  const auto image = std::make_shared<Image>(spec);
+  image->owner = &session;
+  image->listed = std::move(*listed);
+  images_[id] = image;
+  session.images.insert(id);
+  auto work = [store = parts_.store, call, id, spec] { return store->open(call, id, spec); };
+  auto opened = co_await net::offload(parts_.waiters, std::move(work));
+  if (opened) {
+    image->state = Image::State::open;
+  } else {
+    images_.erase(id);
+    session.images.erase(id);
+  }
+  changed_.notify();
+  co_return opened;
+}
+
+Result<Leases::Use> Leases::use(const Session& session, const ImageId& id) {
+  const auto found = images_.find(id);
+  if (found == images_.end() || found->second->owner != &session || found->second->state != Image::State::open)
+    return fail(Errc::invalid, fmt::format("image {} is not open on this server", id.text()));
+  return Use(*this, found->second);
+}
+
+net::Task<void> Leases::drop(Session& session, Call call, ImageId id) {
+  while (true) {
+    const auto found = images_.find(id);
+    if (found == images_.end()) co_return Result<void>();
+    const std::shared_ptr<Image> image = found->second;
+    if (image->owner != &session)
+      co_return fail(Errc::conflict, fmt::format("image {} belongs to another client", id.text()));
+    if (image->state == Image::State::open) {
+      auto removing = remove(call, id, image);
+      auto removed = co_await std::move(removing);
+      session.images.erase(id);
+      co_return removed;
+    }
+    if (auto alive = call.alive(); !alive) co_return pass(std::move(alive.error()));
+    co_await changed_.wait(call.deadline);
+  }
+}
+
+// Once begun it is carried through, whatever becomes of the client: an image half gone is of use to nobody.
+net::Task<void> Leases::remove(Call call, ImageId id, std::shared_ptr<Image> image) {
+  image->state = Image::State::going;
+  while (image->busy > 0) co_await changed_.wait();
+  Call free_of_client;
+  free_of_client.trace = call.trace;
+  auto work = [store = parts_.store, free_of_client, id] { return store->drop(free_of_client, id); };
+  auto dropped = co_await net::offload(parts_.waiters, std::move(work));
+  images_.erase(id);
+  changed_.notify();
+  co_return dropped;
+}
+
+void Leases::close() {
+  closing_ = true;
+  changed_.notify();
+}
+
+}  // namespace smalti::server

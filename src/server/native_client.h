@@ -1,0 +1,49 @@
+// NativeClient: a welcomed client, and what its requests do.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "server/native_session.h"
+
+namespace smalti::server {
+
+// Shared by the coroutines that work for one connection; the visit ends with the last of them.
+struct NativeClient {
+  NativeClient(NativeHost& h, std::shared_ptr<NativeConnection> c, Leases::Visit v)
+      : host(h), connection(std::move(c)), visit(std::move(v)) {}
+
+  NativeHost& host;
+  const std::shared_ptr<NativeConnection> connection;
+  const Leases::Visit visit;
+
+  Session& session() const noexcept { return visit.session(); }
+  // As the client asked for it: its deadline, and stopped when it has gone.
+  Call call_for(const wire::native::Meta&) const;
+};
+using ClientPtr = std::shared_ptr<NativeClient>;
+
+// Answers what is at hand at once, and starts coroutines for the rest. Payloads of a put are read before it returns;
+// an error means that the connection is of no more use.
+net::Task<void> begin_request(ClientPtr client, wire::native::Frame frame);
+
+// One coroutine a request that waits. They keep count of themselves in connection->running.
+void begin_get(ClientPtr client, wire::native::Meta meta, wire::native::Get get);
+net::Task<void> begin_put(ClientPtr client, wire::native::Meta meta, wire::native::Put put);
+
+// Counts a request as running for as long as it lives.
+class Running {
+ public:
+  explicit Running(const ClientPtr& client) : connection_(client->connection) { ++connection_->running; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    --connection_->running;
+    connection_->changed.notify();
+  }
+
+ private:
+  std::shared_ptr<NativeConnection> connection_;
+};
+
+}  // namespace smalti::server

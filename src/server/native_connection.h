@@ -1,0 +1,97 @@
+// NativeConnection: frames to and from one native client. What they mean is decided in native_session.cc.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "net/loop.h"
+#include "net/tls.h"
+#include "server/budget.h"
+#include "server/signal.h"
+#include "wire/native_decode.h"
+
+namespace smalti::server {
+
+struct ConnectionOptions {
+  std::chrono::milliseconds stall{30000};  // a peer that neither sends what it announced nor reads what it asked for
+  std::uint64_t in_flight_bytes = 8u << 20;
+};
+
+// What a frame's payloads took of the budgets. Member order: given back in reverse.
+class Shares {
+ public:
+  Shares() = default;
+  void join(Shares other) {
+    server.join(std::move(other.server));
+    own.join(std::move(other.own));
+  }
+  Budget::Share server;
+  Budget::Share own;
+};
+
+// Used on its loop only. One coroutine reads; any may send. Held by every coroutine that works for this client.
+class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
+ public:
+  NativeConnection(net::Loop&, net::Tasks&, Budget& server, std::unique_ptr<net::SecureStream>, ConnectionOptions);
+
+  // The next frame, its header by `deadline`, the rest of it within the stall. Errc::unavailable: the peer has gone;
+  // Errc::corrupt and others: it speaks nonsense.
+  net::Task<wire::native::Frame> next(Clock::time_point deadline);
+  // The next part of the body, straight from the stream into place.
+  net::Task<void> payload(std::span<std::byte> into);
+  // The same, for nobody.
+  net::Task<void> skip(std::uint32_t bytes);
+
+  // Queues a frame, and its payloads in the order of the message's items; the shares are held until they are written.
+  void send(const wire::native::Meta& request, const wire::native::Message&, std::vector<Tile> payloads = {},
+            Shares shares = {});
+  // Until everything queued is written, or the connection is closed.
+  asio::awaitable<void> flushed();
+  // What is left queued is lost. Requests under way are told to stop.
+  void close();
+  bool closed() const noexcept { return closed_; }
+  // The server wants it gone: says goodbye where the peer listens, and closes soon.
+  void hang_up();
+  // Both sides agreed to leave TLS, and nothing has been sent after that. Errc::corrupt where the peer did.
+  net::Task<void> leave_tls(Clock::time_point deadline);
+
+  // Room for so many bytes of payload, on this connection and on the server; waits for both.
+  asio::awaitable<Shares> take(std::uint64_t bytes);
+  bool try_take(std::uint64_t bytes, Shares& into);
+
+  std::string peer() const { return stream_->peer(); }
+  std::stop_token stop() const noexcept { return stop_.get_token(); }
+  net::Tasks& tasks() noexcept { return tasks_; }
+
+  std::uint32_t running = 0;  // requests that are being worked on
+  Signal changed;             // `running` fell, or a frame was written
+
+ private:
+  struct Outgoing {
+    std::vector<std::byte> head;
+    std::vector<Tile> payloads;
+    Shares shares;
+  };
+  static asio::awaitable<void> part(std::shared_ptr<NativeConnection> self);
+  static asio::awaitable<void> flush(std::shared_ptr<NativeConnection> self);
+  Clock::time_point stall_for(std::uint64_t bytes) const;
+  net::Task<void> fill(std::span<std::byte> into, Clock::time_point deadline);
+
+  net::Tasks& tasks_;
+  Budget& server_budget_;
+  Budget own_budget_;
+  const ConnectionOptions options_;
+  std::unique_ptr<net::Stream> stream_;
+  net::SecureStream* secure_;  // stream_, while it is that
+  wire::native::Decoder decoder_{wire::native::Decoder::From::client};
+  std::vector<Outgoing> outbox_;
+  bool flushing_ = false;
+  bool closed_ = false;
+  std::stop_source stop_;
+};
+
+}  // namespace smalti::server

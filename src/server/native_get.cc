@@ -1,0 +1,131 @@
+// Reading: what is in memory is answered on the loop at once; the rest is fetched by the pool, piece by piece.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "server/native_client.h"
+
+namespace smalti::server {
+
+namespace {
+
+namespace native = wire::native;
+using State = native::TileAnswer::State;
+
+constexpr std::uint64_t piece_bytes = 1u << 20;  // fetched, and answered, together
+
+struct Wanted {
+  std::uint32_t index = 0;
+  TileKey key;
+};
+
+struct Piece {
+  std::vector<std::uint32_t> indexes;
+  std::vector<TileGet> gets;
+  std::vector<Leases::Use> uses;
+  std::uint64_t bytes = 0;
+};
+
+native::TileAnswer answer_to(std::uint32_t index, const Result<std::optional<Tile>>& got) {
+  native::TileAnswer answer;
+  answer.index = index;
+  if (!got) {
+    answer.state = State::failed;
+    answer.error = got.error();
+  } else if (*got && **got) {
+    answer.state = State::present;
+    answer.checksum = (*got)->checksum();
+    answer.bytes = static_cast<std::uint32_t>((*got)->charge());
+  }
+  return answer;
+}
+
+// Sends what there is of a piece, but for what would have waited, which goes to `later`.
+void send_piece(const ClientPtr& client, const native::Meta& meta, Piece piece, Shares shares,
+                std::vector<Wanted>* later) {
+  native::Tiles tiles;
+  std::vector<Tile> payloads;
+  for (std::size_t i = 0; i < piece.gets.size(); ++i) {
+    TileGet& get = piece.gets[i];
+    if (later && !get.got && get.got.error().code == Errc::would_wait) {
+      later->push_back({piece.indexes[i], get.key});
+      continue;
+    }
+    tiles.answers.push_back(answer_to(piece.indexes[i], get.got));
+    if (tiles.answers.back().state == State::present) payloads.push_back(std::move(**get.got));
+  }
+  if (tiles.answers.empty()) return;
+  client->connection->send(meta, tiles, std::move(payloads), std::move(shares));
+}
+
+// Takes a piece's worth off the front of `wanted`; what is not the session's to read is answered into `refused`.
+Piece next_piece(const ClientPtr& client, std::span<const Wanted>& wanted, native::Tiles& refused) {
+  Piece piece;
+  while (!wanted.empty() && (piece.bytes < piece_bytes || piece.gets.empty())) {
+    const Wanted& one = wanted.front();
+    auto use = client->host.leases.use(client->session(), one.key.image);
+    if (!use || !use->grid().has(one.key)) {
+      const Result<std::optional<Tile>> absent;
+      const Result<std::optional<Tile>> stranger = use ? absent : pass(std::move(use.error()));
+      refused.answers.push_back(answer_to(one.index, stranger));
+    } else {
+      const std::uint64_t bytes = use->grid().rect(one.key).size.area() * use->grid().spec().format.pixel_bytes();
+      if (!piece.gets.empty() && piece.bytes + bytes > piece_bytes) break;
+      piece.bytes += bytes;
+      piece.indexes.push_back(one.index);
+      piece.gets.push_back({one.key});
+      piece.uses.push_back(std::move(*use));
+    }
+    wanted = wanted.subspan(1);
+  }
+  return piece;
+}
+
+asio::awaitable<void> fetch(ClientPtr client, native::Meta meta, std::vector<Wanted> all) {
+  const Running running(client);
+  std::span<const Wanted> wanted(all);
+  while (!wanted.empty() && !client->connection->closed()) {
+    native::Tiles refused;
+    Piece piece = next_piece(client, wanted, refused);
+    if (!refused.answers.empty()) client->connection->send(meta, refused);
+    if (piece.gets.empty()) continue;
+    Shares shares = co_await client->connection->take(piece.bytes);
+    auto work = [store = client->host.parts.store, call = client->call_for(meta), gets = std::move(piece.gets)]() mutable {
+      store->get(call, gets);
+      for (TileGet& get : gets)
+        if (get.got && *get.got && !(*get.got)->marked())
+          *get.got = (*get.got)->marked_with((*get.got)->computed_checksum());
+      return std::move(gets);
+    };
+    piece.gets = co_await net::offload(client->host.parts.waiters, std::move(work));
+    send_piece(client, meta, std::move(piece), std::move(shares), nullptr);
+  }
+}
+
+}  // namespace
+
+void begin_get(ClientPtr client, native::Meta meta, native::Get get) {
+  std::vector<Wanted> all(get.keys.size());
+  for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = {i, get.keys[i]};
+  std::span<const Wanted> wanted(all);
+  std::vector<Wanted> later;
+  const Call hot = client->call_for(meta).hot();
+  while (!wanted.empty()) {
+    native::Tiles refused;
+    const std::span<const Wanted> before = wanted;
+    Piece piece = next_piece(client, wanted, refused);
+    Shares shares;
+    if (!piece.gets.empty() && !client->connection->try_take(piece.bytes, shares)) {
+      later.insert(later.end(), before.begin(), before.end());
+      break;
+    }
+    if (!refused.answers.empty()) client->connection->send(meta, refused);
+    if (piece.gets.empty()) continue;
+    client->host.parts.store->get(hot, piece.gets);
+    send_piece(client, meta, std::move(piece), std::move(shares), &later);
+  }
+  if (!later.empty()) client->connection->tasks().spawn(fetch(client, meta, std::move(later)));
+}
+
+}  // namespace smalti::server

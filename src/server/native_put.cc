@@ -1,0 +1,141 @@
+// Writing: payloads go from the socket straight into drafts, are verified, and put; at once where that needs no
+// waiting, else by the pool.
+#include <fmt/format.h>
+
+#include "server/native_client.h"
+
+namespace smalti::server {
+
+namespace {
+
+namespace native = wire::native;
+
+constexpr std::uint64_t piece_bytes = 1u << 20;  // put together
+
+struct Piece {
+  std::vector<std::uint32_t> indexes;
+  std::vector<TilePut> puts;
+  std::vector<Leases::Use> uses;
+  std::uint64_t bytes = 0;
+  Shares shares;
+};
+
+// Waits in the pool for those of a piece that the loop could not put.
+asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece) {
+  const Running running(client);
+  auto work = [store = client->host.parts.store, call = client->call_for(meta), puts = std::move(piece.puts)]() mutable {
+    store->put(call, puts);
+    return std::move(puts);
+  };
+  const std::vector<TilePut> done = co_await net::offload(client->host.parts.waiters, std::move(work));
+  native::PutDone reply;
+  for (std::size_t i = 0; i < done.size(); ++i) reply.answers.push_back({piece.indexes[i], done[i].put});
+  client->connection->send(meta, reply);
+}
+
+// Empties the piece; answers join `reply`, or come later from the pool.
+void dispatch(const ClientPtr& client, const native::Meta& meta, Piece& piece, native::PutDone& reply) {
+  if (piece.puts.empty()) return;
+  Piece all = std::exchange(piece, {});
+  client->host.parts.store->put(client->call_for(meta).hot(), all.puts);
+  Piece later;
+  for (std::size_t i = 0; i < all.puts.size(); ++i) {
+    TilePut& put = all.puts[i];
+    if (put.put || put.put.error().code != Errc::would_wait) {
+      reply.answers.push_back({all.indexes[i], std::move(put.put)});
+      continue;
+    }
+    later.indexes.push_back(all.indexes[i]);
+    later.puts.push_back(std::move(put));
+  }
+  if (later.puts.empty()) return;
+  later.uses = std::move(all.uses);
+  later.shares = std::move(all.shares);
+  client->connection->tasks().spawn(put_deep(client, meta, std::move(later)));
+}
+
+// Whether the item may be put at all, before its payload is read.
+Result<Leases::Use> admit(const ClientPtr& client, const native::PutItem& item) {
+  SMALTI_TRY(Leases::Use use, client->host.leases.use(client->session(), item.key.image));
+  const Grid& grid = use.grid();
+  if (!grid.has(item.key))
+    return fail(Errc::invalid, fmt::format("image {} has no tile {},{} of level {}", item.key.image.text(),
+                                           item.key.col, item.key.row, item.key.level));
+  const std::uint64_t expected = grid.rect(item.key).size.area() * grid.spec().format.pixel_bytes();
+  if (item.bytes != 0 && item.bytes != expected)
+    return fail(Errc::invalid, fmt::format("tile {},{} of image {} has {} bytes, not {}", item.key.col, item.key.row,
+                                           item.key.image.text(), expected, item.bytes));
+  return use;
+}
+
+class Arrived {
+ public:
+  Arrived() = default;
+  Result<Tile> tile;    // or why it cannot be put
+  bool broken = false;  // the connection is of no more use
+};
+
+// Reads one payload. Whatever is wrong with it, its bytes are taken off the wire.
+asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Extent size, PixelFormat format) {
+  Arrived arrived;
+  if (item.bytes == 0) co_return arrived;
+  auto draft = TileDraft::make(size, format, client->host.parts.heap);
+  auto reading = draft ? client->connection->payload(draft->bytes()) : client->connection->skip(item.bytes);
+  auto read = co_await std::move(reading);
+  if (!read) {
+    arrived.tile = pass(std::move(read.error()));
+    arrived.broken = true;
+  } else if (!draft) {
+    arrived.tile = pass(std::move(draft.error()));
+  } else {
+    Tile tile = std::move(*draft).freeze();
+    if (tile.computed_checksum() == item.checksum)
+      arrived.tile = tile.marked_with(item.checksum);
+    else
+      arrived.tile = fail(Errc::corrupt, fmt::format("tile {},{} of image {} arrived damaged: put it again",
+                                                     item.key.col, item.key.row, item.key.image.text()));
+  }
+  co_return arrived;
+}
+
+}  // namespace
+
+net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) {
+  native::PutDone reply;
+  Piece piece;
+  for (std::uint32_t i = 0; i < put.items.size(); ++i) {
+    const native::PutItem& item = put.items[i];
+    auto use = admit(client, item);
+    if (!use) {
+      reply.answers.push_back({i, pass(std::move(use.error()))});
+      auto skipped = co_await client->connection->skip(item.bytes);
+      if (!skipped) co_return pass(std::move(skipped.error()));
+      continue;
+    }
+    Shares shares;
+    if (!client->connection->try_take(item.bytes, shares)) {
+      // Nothing is kept from the store while this waits, so that what waits never waits for itself.
+      dispatch(client, meta, piece, reply);
+      shares = co_await client->connection->take(item.bytes);
+    }
+    const Extent size = use->grid().rect(item.key).size;
+    const PixelFormat format = use->grid().spec().format;
+    Arrived arrived = co_await read_tile(client, item, size, format);
+    if (arrived.broken) co_return pass(std::move(arrived.tile.error()));
+    if (!arrived.tile) {
+      reply.answers.push_back({i, pass(std::move(arrived.tile.error()))});
+      continue;
+    }
+    piece.indexes.push_back(i);
+    piece.puts.push_back({item.key, std::move(*arrived.tile), item.only_if});
+    piece.uses.push_back(std::move(*use));
+    piece.shares.join(std::move(shares));
+    piece.bytes += item.bytes;
+    if (piece.bytes >= piece_bytes) dispatch(client, meta, piece, reply);
+  }
+  dispatch(client, meta, piece, reply);
+  if (!reply.answers.empty()) client->connection->send(meta, reply);
+  co_return Result<void>();
+}
+
+}  // namespace smalti::server

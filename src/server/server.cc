@@ -1,0 +1,198 @@
+#include "server/server.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <array>
+#include <mutex>
+
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "server/native_session.h"
+
+namespace smalti {
+
+namespace {
+
+namespace magick = wire::magick;
+using server::Admission;
+using server::Guest;
+using server::NativeHost;
+
+void draw(std::span<std::byte> into) {
+  while (!into.empty()) {
+    const ssize_t n = ::getrandom(into.data(), into.size(), 0);
+    if (n > 0) into = into.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace
+
+struct Server::State {
+  State(const ServerParts& parts, const ServerOptions& options, server::Identity identity,
+        std::unique_ptr<net::Listener> l)
+      : listener(std::move(l)),
+        host(parts, options, std::move(identity)),
+        admission({options.clients, options.strangers}),
+        emptied(parts.loop.executor()) {}
+
+  asio::awaitable<void> accept();
+  asio::awaitable<void> receive(std::unique_ptr<net::TcpStream> stream, Admission::Ticket ticket);
+  asio::awaitable<void> tell_apart(std::unique_ptr<net::TcpStream> stream, Admission::Ticket& ticket);
+  asio::awaitable<void> receive_guest(std::unique_ptr<net::TcpStream> stream, const magick::Greeter* greeter,
+                                      Admission::Ticket& ticket, Clock::time_point deadline);
+  net::Task<void> close(Clock::time_point until);
+  net::Task<Server::Use> use() const;
+
+  void say(Level level, const std::string& text) { host.parts.log.line(level, text); }
+
+  std::unique_ptr<net::Listener> listener;
+  NativeHost host;
+  Admission admission;
+  server::Signal emptied;  // a connection has ended
+  std::mutex draining;
+  bool drained = false;  // guarded by draining
+};
+
+asio::awaitable<void> Server::State::accept() {
+  while (true) {
+    auto stream = co_await listener->accept();
+    if (!stream) {
+      if (stream.error().code != Errc::cancelled)
+        say(Level::error, fmt::format("{}: no more connections: {}", listener->text(), stream.error().what));
+      co_return;
+    }
+    net::TcpStream* raw = stream->get();
+    const std::string peer = raw->peer();
+    auto ticket = admission.arrive(server::address_of(peer), [raw] { raw->close(); });
+    if (!ticket) {
+      say(Level::warning, fmt::format("{}: refused: all {} places are taken (cache:clients)", peer,
+                                      host.options.clients));
+      raw->close();
+      continue;
+    }
+    host.tasks.spawn(receive(std::move(*stream), std::move(ticket)));
+  }
+}
+
+asio::awaitable<void> Server::State::receive(std::unique_ptr<net::TcpStream> stream, Admission::Ticket ticket) {
+  {
+    Admission::Ticket place = std::move(ticket);  // given up before anybody is told
+    auto telling = tell_apart(std::move(stream), place);
+    co_await std::move(telling);
+  }
+  emptied.notify();
+}
+
+// Speaks first where ImageMagick's clients expect it, and judges by the first byte of the answer.
+asio::awaitable<void> Server::State::tell_apart(std::unique_ptr<net::TcpStream> stream, Admission::Ticket& ticket) {
+  const auto deadline = Clock::now() + host.options.handshake;
+  const std::string peer = stream->peer();
+  std::optional<magick::Greeter> greeter;
+  if (host.options.greeting) {
+    auto made = magick::Greeter::make(*host.options.greeting, host.options.secret, draw);
+    if (!made) {
+      say(Level::error, fmt::format("{}: no greeting: {}", peer, made.error().what));
+      co_return;
+    }
+    greeter = std::move(*made);
+    const std::array<net::Bytes, 1> greeting{greeter->greeting()};
+    const std::span<const net::Bytes> parts(greeting);
+    auto greeted = co_await stream->write(parts, deadline);
+    if (!greeted) co_return;
+  }
+  auto first = co_await stream->peek(deadline);
+  if (!first) {
+    const bool silent = first.error().code == Errc::timeout;
+    say(silent ? Level::warning : Level::debug,
+        silent ? fmt::format("{}: closed: it said nothing for {} ms", peer, host.options.handshake.count())
+               : fmt::format("{}: gone before it spoke: {}", peer, first.error().what));
+    co_return;
+  }
+  if (*first == net::tls_record) {
+    auto serving = server::serve_native(host, std::move(stream), ticket, deadline);
+    co_await std::move(serving);
+  } else {
+    auto serving = receive_guest(std::move(stream), greeter ? &*greeter : nullptr, ticket, deadline);
+    co_await std::move(serving);
+  }
+}
+
+asio::awaitable<void> Server::State::receive_guest(std::unique_ptr<net::TcpStream> stream,
+                                                   const magick::Greeter* greeter, Admission::Ticket& ticket,
+                                                   Clock::time_point deadline) {
+  const std::string peer = stream->peer();
+  std::string no;
+  if (!greeter)
+    no = "this port serves Smalti's own clients only (cache:magick=none)";
+  else if (!host.parts.guests)
+    no = "this server does not serve ImageMagick's own clients; use smalti in the place of magick";
+  else if (host.options.guests_from_loopback_only && !stream->from_loopback())
+    no = "ImageMagick's own clients are not encrypted, and cache:encryption=required lets them in from this host only";
+  if (!no.empty()) {
+    say(Level::warning, fmt::format("{}: closed: a client that does not speak Smalti's protocol (one of ImageMagick's "
+                                    "own, most likely): {}", peer, no));
+    co_return;
+  }
+  Guest guest(std::move(stream), *greeter, deadline, [&ticket] { return ticket.admit(); });
+  auto serving = host.parts.guests(std::move(guest));
+  co_await std::move(serving);
+}
+
+net::Task<void> Server::State::close(Clock::time_point until) {
+  listener->close();
+  while (admission.connections() > 0 && Clock::now() < until) co_await emptied.wait(until);
+  host.leases.close();
+  admission.hang_up_all();
+  co_return Result<void>();
+}
+
+net::Task<Server::Use> Server::State::use() const {
+  Server::Use out;
+  out.connections = admission.connections();
+  out.strangers = admission.strangers();
+  out.evicted = admission.evicted();
+  out.sessions = host.leases.sessions();
+  out.images = host.leases.images();
+  out.in_flight_bytes = host.in_flight.used();
+  co_return out;
+}
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() { drain({}); }
+
+Result<std::unique_ptr<Server>> Server::listen(ServerParts parts, ServerOptions options) {
+  if (options.secret.empty())
+    return fail(Errc::invalid,
+                "a server needs a shared secret: set the policy `cache:shared-secret' in policy.xml, on every host");
+  if (options.greeting) {
+    // Fails now rather than at each connection.
+    SMALTI_CHECK(magick::Greeter::make(*options.greeting, options.secret, draw));
+  }
+  SMALTI_TRY(auto listener, net::Listener::open(parts.loop, {options.address, options.port, 512}));
+  auto identity = server::Identity::claim(options.state, listener->port(), parts.log);
+  auto state = std::make_unique<State>(parts, options, std::move(identity), std::move(listener));
+  SMALTI_CHECK(state->host.psk.key());  // derived before the first client waits for it
+  state->host.tasks.spawn(state->accept());
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+std::uint16_t Server::port() const { return state_->listener->port(); }
+std::string Server::where() const { return state_->listener->text(); }
+std::string Server::id() const { return ImageId{state_->host.identity.id()}.text(); }
+
+void Server::drain(Clock::duration grace) {
+  const std::lock_guard lock(state_->draining);
+  if (std::exchange(state_->drained, true)) return;
+  const auto closed = state_->host.parts.loop.run(state_->close(Clock::now() + grace));
+  if (!closed) state_->say(Level::error, closed.error().what);
+  state_->host.tasks.wait();
+}
+
+Server::Use Server::use() const {
+  const auto told = state_->host.parts.loop.run(state_->use());
+  return told ? *told : Use{};
+}
+
+}  // namespace smalti
