@@ -1,0 +1,165 @@
+#include "client/link.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+
+#include "client/connection.h"
+
+namespace smalti::client {
+
+using namespace wire::native;
+
+namespace {
+
+constexpr std::size_t batch_requests = 64;
+constexpr std::uint64_t batch_bytes = 4u << 20;  // of payload, gathered in one write
+constexpr unsigned most_attempts = 2;
+constexpr std::chrono::seconds between_extra_attempts{1};
+
+}  // namespace
+
+Link::Link(net::Loop& loop, TileHeap& heap, Log& log, LinkOptions options)
+    : loop_(loop), heap_(heap), log_(log), options_(std::move(options)), tasks_(loop) {}
+
+Link::~Link() {
+  auto closing = [](Link* self) -> net::Task<void> {
+    self->shut();
+    co_return Result<void>();
+  };
+  const auto closed = loop_.run(closing(this));
+  if (!closed) log_.line(Level::debug, closed.error().what);
+  tasks_.wait();
+}
+
+void Link::submit(std::vector<RequestPtr> requests) {
+  asio::post(loop_.executor(), [this, requests = std::move(requests)]() mutable { accept(std::move(requests)); });
+}
+
+Identity Link::identity() const {
+  const std::lock_guard lock(identity_mutex_);
+  return identity_;
+}
+
+void Link::accept(std::vector<RequestPtr> requests) {
+  for (RequestPtr& request : requests) {
+    if (shut_)
+      finish(request, named({Errc::cancelled, "the client is shutting down"}));
+    else
+      queue_.push_back(std::move(request));
+  }
+  tend();
+}
+
+void Link::tend() {
+  if (shut_ || queue_.empty()) return;
+  bool ready = false;
+  for (const ConnectionPtr& connection : connections_) {
+    ready = ready || connection->ready;
+    connection->wake.cancel();
+  }
+  const bool more = connections_.size() < std::max(options_.connections, 1u) && Clock::now() >= no_more_before_;
+  if (connections_.empty() || (ready && more)) connect_one();
+}
+
+void Link::connect_one() {
+  connections_.push_back(std::make_shared<Connection>(loop_.executor()));
+  tasks_.spawn(live(connections_.back()));
+}
+
+void Link::finish(const RequestPtr& request, std::optional<Error> error) {
+  request->failed = std::move(error);
+  request->answered_epoch = identity_.epoch;
+  if (request->latch) request->latch->done();
+}
+
+// What must not be sent, or not any more.
+std::optional<Error> Link::hindrance(const Request& request) const {
+  if (request.abandoned) return Error{Errc::cancelled, "nobody waits for the answer"};
+  if (request.attempts >= most_attempts || (request.attempts > 0 && !request.repeatable))
+    return named({Errc::unavailable, "the connection was lost before the answer came"});
+  if (request.epoch != 0 && request.epoch != identity_.epoch)
+    return named({Errc::unavailable, "the server restarted in the middle"});
+  if (auto alive = request.call.alive(); !alive) return alive.error();
+  return std::nullopt;
+}
+
+std::vector<RequestPtr> Link::next_batch(Connection& connection) {
+  std::vector<RequestPtr> batch = std::move(connection.pings);
+  connection.pings.clear();
+  std::uint64_t bytes = 0;
+  while (!queue_.empty() && batch.size() < batch_requests && bytes < batch_bytes) {
+    RequestPtr request = queue_.front();
+    if (auto hindered = hindrance(*request)) {
+      queue_.pop_front();
+      finish(request, std::move(hindered));
+      continue;
+    }
+    if (connection.in_flight > 0 && connection.in_flight + request->weight > connection.most_in_flight) break;
+    queue_.pop_front();
+    bytes += request->weight;
+    connection.in_flight += request->weight;
+    batch.push_back(std::move(request));
+  }
+  return batch;
+}
+
+void Link::lost(const ConnectionPtr& connection, const Error& error) {
+  const bool was_ready = connection->ready;
+  connection->end();
+  connection->ready = false;
+  std::erase(connections_, connection);
+  const auto sent = std::move(connection->sent);
+  connection->sent.clear();
+  for (const auto& [number, request] : sent) {
+    if (!request->latch && std::holds_alternative<Ping>(request->message)) continue;
+    if (shut_ || hindrance(*request))
+      finish(request, error);
+    else
+      queue_.push_front(request);
+  }
+  if (!was_ready) no_more_before_ = Clock::now() + between_extra_attempts;
+  // Where even connecting failed there is no point in trying again for what waits now.
+  if (shut_ || (!was_ready && connections_.empty())) {
+    const auto waiting = std::move(queue_);
+    queue_.clear();
+    for (const RequestPtr& request : waiting) finish(request, error);
+  }
+  if (!shut_) log_.line(was_ready ? Level::warning : Level::debug, error.what);
+  tend();
+}
+
+void Link::shut() {
+  shut_ = true;
+  const auto waiting = std::move(queue_);
+  queue_.clear();
+  for (const RequestPtr& request : waiting) finish(request, named({Errc::cancelled, "the client is shutting down"}));
+  for (const ConnectionPtr& connection : connections_) {
+    connection->leaving = true;
+    if (connection->ready) {
+      connection->wake.cancel();
+      connection->beat.cancel();
+    } else {
+      connection->end();
+    }
+  }
+}
+
+Error Link::named(Error error) const {
+  if (error.what.rfind(options_.host.text(), 0) != 0) error.what = fmt::format("{}: {}", options_.host.text(), error.what);
+  return error;
+}
+
+// A welcome: who is there, and is it who was there before?
+Result<void> Link::meet(const Welcome& welcome) {
+  if (const std::string differ = differences(options_.attributes, welcome.attributes); !differ.empty())
+    return pass(named({Errc::incompatible, "the server is incompatible: " + differ}));
+  const std::lock_guard lock(identity_mutex_);
+  if (identity_.epoch != 0 && identity_.server == welcome.server && identity_.incarnation == welcome.incarnation)
+    return {};
+  identity_ = {welcome.server, welcome.incarnation, identity_.epoch + 1};
+  return {};
+}
+
+}  // namespace smalti::client

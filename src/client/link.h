@@ -1,0 +1,113 @@
+// Link: one server, as its client sees it: a few connections, the requests that wait for one, and who the server is.
+#pragma once
+
+#include <asio/awaitable.hpp>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "client/request.h"
+#include "net/host_port.h"
+#include "net/loop.h"
+#include "net/psk.h"
+#include "smalti/base/log.h"
+#include "wire/native.h"
+#include "wire/native_decode.h"
+
+namespace smalti::client {
+
+struct LinkOptions {
+  HostPort host;
+  net::Psk psk;
+  wire::Attributes attributes;
+  wire::native::Id session{};
+  bool encrypt = true;
+  std::uint32_t connections = 2;
+  std::chrono::milliseconds connect{5000};
+  std::chrono::milliseconds answer{30000};
+};
+
+// Who answered. `epoch` counts the server's lives as this client has seen them, from 1; a new one means that the
+// server has lost everything. 0: not met yet.
+struct Identity {
+  wire::native::Id server{};
+  std::uint64_t incarnation = 0;
+  std::uint64_t epoch = 0;
+};
+
+struct Traffic {
+  std::atomic<std::uint64_t> sent = 0, received = 0;  // bytes of frames
+  std::atomic<std::uint64_t> put_tiles = 0, got_tiles = 0;
+  std::atomic<std::uint64_t> requests = 0, connects = 0;
+};
+
+// Connects when the first request comes, and again when one comes after the connections were lost. Requests that were
+// not answered when a connection broke are sent again once. A server that says nothing for `answer` is lost; pings
+// keep an idle one talking, and the session's images alive.
+class Link {
+ public:
+  Link(net::Loop&, TileHeap&, Log&, LinkOptions);
+  // Says goodbye, which frees the session's images, and waits for the connections to end.
+  ~Link();
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  // Thread-safe, all of these. Each request's latch is told, whatever becomes of it.
+  void submit(std::vector<RequestPtr>);
+  Identity identity() const;
+  const HostPort& host() const noexcept { return options_.host; }
+  const Traffic& traffic() const noexcept { return traffic_; }
+
+ private:
+  struct Connection;
+  using ConnectionPtr = std::shared_ptr<Connection>;
+
+  // All of these run on the loop.
+  void accept(std::vector<RequestPtr>);
+  void tend();  // connects where needed, wakes who can work
+  void connect_one();
+  void finish(const RequestPtr&, std::optional<Error>);
+  void lost(const ConnectionPtr&, const Error&);
+  void shut();
+  std::vector<RequestPtr> next_batch(Connection&);
+  std::optional<Error> hindrance(const Request&) const;
+  Result<void> meet(const wire::native::Welcome&);
+  Error named(Error) const;
+
+  asio::awaitable<void> live(ConnectionPtr);
+  asio::awaitable<void> send_all(ConnectionPtr);
+  asio::awaitable<void> keep_alive(ConnectionPtr);
+  asio::awaitable<void> say_goodbye(Connection*);
+  net::Task<void> establish(ConnectionPtr);
+  net::Task<bool> greet(ConnectionPtr, Clock::time_point deadline);
+  net::Task<void> send_batch(Connection*, std::vector<RequestPtr>);
+  net::Task<void> read_all(ConnectionPtr);
+  net::Task<wire::native::Frame> next_frame(Connection*, Clock::time_point deadline);
+  net::Task<void> take(Connection*, wire::native::Frame*);
+  net::Task<void> take_tiles(Connection*, Request*, wire::native::Tiles*);
+  net::Task<void> take_payload(Connection*, std::span<std::byte> into);
+  Result<void> take_answer(Request&, wire::native::Message&);
+
+  net::Loop& loop_;
+  TileHeap& heap_;
+  Log& log_;
+  const LinkOptions options_;
+  Traffic traffic_;
+  mutable std::mutex identity_mutex_;
+  Identity identity_;  // guarded by identity_mutex_; written on the loop only
+
+  // The loop's own.
+  std::deque<RequestPtr> queue_;  // not sent yet
+  std::vector<ConnectionPtr> connections_;
+  Clock::time_point no_more_before_{};  // when another connection may be tried beside those that work
+  bool shut_ = false;
+
+  net::Tasks tasks_;
+};
+
+}  // namespace smalti::client

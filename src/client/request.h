@@ -1,0 +1,69 @@
+// Request: what a caller wants of one server, shared between the caller's thread and the loop.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "smalti/base/call.h"
+#include "smalti/tile/tile.h"
+#include "wire/native.h"
+
+namespace smalti::client {
+
+// What a blocked caller waits for: the requests it has sent.
+class Latch {
+ public:
+  explicit Latch(std::size_t requests) : left_(requests) {}
+  void done();
+  // Until all are done, or the caller gives up (then cancelled or timeout).
+  Result<void> wait(const Call&);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any all_done_;
+  std::size_t left_;  // guarded by mutex_
+};
+
+// A tile as it came; the caller verifies it on its own thread.
+struct Arrived {
+  Result<std::optional<Tile>> got = std::optional<Tile>();
+  bool answered = false;
+};
+
+// Written by the caller until it is submitted, then by the loop until the latch is done, then read by the caller. A
+// caller that gives up leaves it to the loop, which keeps the tiles alive for as long as they may be being sent.
+struct Request {
+  wire::native::Message message;
+  std::vector<Tile> payloads;    // of a put's items, in their order
+  std::vector<Extent> expected;  // of a get's tiles, in pixels
+  PixelFormat format;            // of a get's tiles
+  std::uint64_t weight = 0;      // payload bytes, either way
+  std::uint64_t epoch = 0;       // of the server's life in which the image was opened there; 0: any
+  Call call;
+  std::shared_ptr<Latch> latch;  // none: nobody waits
+  bool repeatable = true;        // may be sent again where the connection was lost before the answer
+  std::atomic<bool> abandoned = false;
+
+  // The answer. `failed` speaks for the whole request.
+  std::optional<Error> failed;
+  std::uint64_t answered_epoch = 0;
+  std::vector<Result<Generation>> puts;
+  std::vector<Arrived> gets;
+  wire::native::UseReport report;
+
+  // The loop's own.
+  unsigned attempts = 0;
+  std::size_t unanswered = 0;  // items
+  std::vector<bool> answered;  // items of a put
+
+  // Forgets what an earlier attempt brought.
+  void prepare();
+};
+
+using RequestPtr = std::shared_ptr<Request>;
+
+}  // namespace smalti::client

@@ -1,0 +1,133 @@
+#include "client/placement.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <set>
+
+#include "client/image_record.h"
+
+namespace smalti::client {
+namespace {
+
+std::vector<wire::native::Id> some_servers(std::size_t n) {
+  std::vector<wire::native::Id> out(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    out[i][0] = static_cast<std::byte>(i);
+    out[i][1] = static_cast<std::byte>(i >> 8);
+    out[i][15] = std::byte{42};
+  }
+  return out;
+}
+
+ImageId image(std::uint8_t n) {
+  ImageId id;
+  id.raw[3] = std::byte{n};
+  return id;
+}
+
+TEST(Rendezvous, KeepsNeighboursTogether) {
+  const Rendezvous all(some_servers(7));
+  for (std::uint32_t row = 0; row < 16; ++row)
+    for (std::uint32_t col = 0; col < 16; ++col)
+      EXPECT_EQ(all.home({image(1), 0, col, row}), all.home({image(1), 0, col / 4 * 4, row / 4 * 4}));
+}
+
+TEST(Rendezvous, SpreadsEvenly) {
+  constexpr std::uint32_t side = 400;  // tiles: 10,000 super-tiles
+  for (const std::size_t n : {2u, 3u, 10u}) {
+    const Rendezvous all(some_servers(n));
+    std::vector<double> load(n);
+    for (std::uint32_t row = 0; row < side; ++row)
+      for (std::uint32_t col = 0; col < side; ++col) ++load[all.home({image(2), 0, col, row})];
+    const double mean = double(side) * side / static_cast<double>(n);
+    for (const double one : load) EXPECT_NEAR(one, mean, mean * 0.15) << n << " servers";
+  }
+}
+
+TEST(Rendezvous, ImagesDoNotLeanTheSameWay) {
+  const Rendezvous all(some_servers(4));
+  std::set<std::uint32_t> homes;
+  for (std::uint8_t n = 0; n < 64; ++n) homes.insert(all.home({image(n), 0, 0, 0}));
+  EXPECT_EQ(homes.size(), 4u);
+}
+
+TEST(Rendezvous, AServerThatJoinsMovesOnlyWhatItGets) {
+  const auto ids = some_servers(9);
+  const Rendezvous before(std::span<const wire::native::Id>(ids).first(8));
+  const Rendezvous after(ids);
+  std::size_t moved = 0, all = 0;
+  for (std::uint32_t row = 0; row < 400; row += 4)
+    for (std::uint32_t col = 0; col < 400; col += 4, ++all) {
+      const TileKey key{image(3), 0, col, row};
+      if (before.home(key) == after.home(key)) continue;
+      ++moved;
+      EXPECT_EQ(after.home(key), 8u);
+    }
+  EXPECT_NEAR(static_cast<double>(moved), static_cast<double>(all) / 9, static_cast<double>(all) * 0.03);
+}
+
+TEST(Rendezvous, TheOrderOfListingDoesNotMatter) {
+  auto ids = some_servers(5);
+  auto turned = ids;
+  std::reverse(turned.begin(), turned.end());
+  const Rendezvous one(ids), other(turned);
+  for (std::uint32_t col = 0; col < 400; ++col) {
+    const TileKey key{image(4), 0, col, 9};
+    EXPECT_EQ(ids[one.home(key)], turned[other.home(key)]);
+  }
+}
+
+TEST(Rendezvous, TheOrderBeginsAtHomeAndNamesEachOnce) {
+  const Rendezvous all(some_servers(6));
+  std::set<std::uint32_t> seconds;
+  for (std::uint32_t col = 0; col < 400; col += 4) {
+    const TileKey key{image(5), 0, col, 3};
+    auto order = all.order(key);
+    EXPECT_EQ(order.front(), all.home(key));
+    seconds.insert(order[1]);
+    std::sort(order.begin(), order.end());
+    EXPECT_THAT(order, testing::ElementsAre(0, 1, 2, 3, 4, 5));
+  }
+  EXPECT_EQ(seconds.size(), 6u) << "the load of a full server goes to all others";
+}
+
+TEST(RingOrder, BeginsAtTheFirst) { EXPECT_THAT(ring_order(2, 4), testing::ElementsAre(2, 3, 0, 1)); }
+
+const ImageSpec spec{{1000, 600}, {Sample::u8, 3, 0}, {256, 256}};
+
+TEST(ImageRecord, RemembersWhereTilesWerePut) {
+  ImageRecord record(spec, 1, Rendezvous(some_servers(3)), 3);
+  const TileKey key{image(1), 0, 3, 2};  // 232x88
+  EXPECT_EQ(record.home(key), 1u);
+  EXPECT_THAT(record.order(key), testing::ElementsAre(1, 2, 0));
+  EXPECT_EQ(record.holder(key), std::nullopt);
+  EXPECT_EQ(record.placed(key, 2), std::nullopt);
+  EXPECT_EQ(record.placed(key, 2), std::nullopt);
+  EXPECT_EQ(record.holder(key), 2u);
+  EXPECT_EQ(record.part(2).tiles, 1u);
+  EXPECT_EQ(record.part(2).bytes, 232u * 88 * 3);
+  EXPECT_EQ(record.placed(key, 0), 2u);
+  EXPECT_EQ(record.part(2).tiles, 0u);
+  EXPECT_EQ(record.part(2).bytes, 0u);
+  record.removed(key, 2);  // it is not there any more
+  EXPECT_EQ(record.holder(key), 0u);
+  record.removed(key, 0);
+  EXPECT_EQ(record.holder(key), std::nullopt);
+  EXPECT_EQ(record.part(0).tiles, 0u);
+}
+
+TEST(ImageRecord, OpensAgainOnlyWhereNothingWasLost) {
+  ImageRecord record(spec, std::nullopt, Rendezvous(some_servers(2)), 2);
+  EXPECT_TRUE(record.needs_opening(0, 1));
+  record.opened(0, 1);
+  EXPECT_FALSE(record.needs_opening(0, 1));
+  EXPECT_TRUE(record.needs_opening(0, 2));
+  record.placed({image(1), 0, 0, 0}, 0);
+  EXPECT_FALSE(record.needs_opening(0, 2));
+  EXPECT_THAT(record.opened_servers(), testing::ElementsAre(0));
+  EXPECT_THAT(record.expected_servers(), testing::ElementsAre(0, 1));
+}
+
+}  // namespace
+}  // namespace smalti::client
