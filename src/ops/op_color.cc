@@ -77,13 +77,13 @@ std::optional<Color> from_function(std::string_view text) {
   const std::size_t colors = gray ? 1 : 3;
   std::string_view rest = text.substr(open + 1, text.size() - open - 2);
   Parts parts;
-  while (parts.size() <= colors) {
+  for (bool more = true; more;) {
     const std::size_t comma = rest.find(',');
+    more = comma != std::string_view::npos;
     const auto part = from_number(rest.substr(0, comma), parts.size() < colors ? 255 : 1);
-    if (!part) return std::nullopt;
+    if (!part || parts.size() > colors) return std::nullopt;
     parts.push_back(*part);
-    if (comma == std::string_view::npos) break;
-    rest.remove_prefix(comma + 1);
+    if (more) rest.remove_prefix(comma + 1);
   }
   if (parts.size() < colors) return std::nullopt;
   return from_parts(parts);
@@ -94,7 +94,7 @@ std::optional<Color> from_gray_level(std::string_view text) {
   if (!text.starts_with("gray") && !text.starts_with("grey")) return std::nullopt;
   const auto percent = from_number(text.substr(4), 100);
   if (!percent || *percent < 0 || *percent > 1) return std::nullopt;
-  return from_parts({std::floor(*percent * 255 + 0.5) / 255});
+  return from_parts({std::floor(*percent * 100 * 2.55 + 0.5) / 255});
 }
 
 std::optional<Color> from_name(std::string_view text) {

@@ -82,19 +82,18 @@ Extent in_proportion(const Geometry& geometry, Extent image) {
 // W@: the same proportions in about W pixels.
 Extent of_area(const Geometry& geometry, Extent image) {
   const double factor = std::sqrt(*geometry.w / static_cast<double>(image.area()));
-  const auto side = [&](std::uint32_t length) {
-    return static_cast<std::uint32_t>(std::clamp(std::floor(factor * length + 0.25), 1.0, widest));
-  };
-  return {side(image.w), side(image.h)};
+  return {at_least_one(factor * image.w), at_least_one(factor * image.h)};
 }
 
-// How far the rectangle's zero point lies from the canvas' left (or top): 0 at the start, half or all of what
-// is free.
-double anchor(std::string_view gravity, std::string_view start, std::string_view end, double free) {
+// How far the rectangle's zero point lies from the canvas' left (or top): at the start, the middle or the
+// end.
+double anchor(std::string_view gravity, std::string_view start, std::string_view end, double canvas,
+              double length) {
   if (gravity.empty() || gravity == "none" || gravity == "forget" ||
       gravity.find(start) != std::string_view::npos)
     return 0;
-  return gravity.find(end) != std::string_view::npos ? free : free / 2;
+  return gravity.find(end) != std::string_view::npos ? canvas - length
+                                                     : std::floor(canvas / 2) - std::floor(length / 2);
 }
 
 Result<std::string> known_gravity(std::string_view gravity) {
@@ -114,7 +113,7 @@ void place(double length, double offset, double canvas, std::string_view gravity
            std::string_view end, std::int64_t& at, std::uint32_t& size) {
   if (length == 0) length = canvas;
   const bool from_end = gravity.find(end) != std::string_view::npos;
-  const double zero = std::floor(anchor(gravity, start, end, canvas - length));
+  const double zero = anchor(gravity, start, end, canvas, length);
   at = static_cast<std::int64_t>(from_end ? zero - offset : zero + offset);
   size = static_cast<std::uint32_t>(std::min(length, widest));
 }
@@ -157,13 +156,14 @@ Result<Extent> resized(const Geometry& geometry, Extent image) {
     return fail(Errc::invalid, "-resize: a width or height of 0 leaves no picture");
   if (geometry.area && geometry.w) {
     const Extent wanted = of_area(geometry, image);
-    const bool smaller = wanted.area() < image.area();
-    return (geometry.shrink && !smaller) || (geometry.enlarge && smaller) ? image : wanted;
+    return geometry.shrink && wanted.area() >= image.area() ? image : wanted;
   }
   Extent wanted;
   if (geometry.percent) {
     const double across = geometry.w ? *geometry.w : *geometry.h;
     const double down = geometry.h ? *geometry.h : across;
+    if (image.w * across < 50 || image.h * down < 50)
+      return fail(Errc::invalid, "-resize: less than half a pixel would be left of a side");
     wanted = {at_least_one(image.w * across / 100), at_least_one(image.h * down / 100)};
   } else if (geometry.exact) {
     wanted = {geometry.w ? at_least_one(*geometry.w) : image.w,

@@ -40,11 +40,16 @@ Shape shape_of(const VipsPtr& image) {
   return {extent_of(image.get()), image->Bands, image->BandFmt, image->Type};
 }
 
+Result<void> size_fits(const Ledger& ledger, std::string_view option, Extent size) {
+  if (auto fits = ledger.fits(Resource::width, size.w); !fits) return pass(std::move(fits.error()), option);
+  if (auto fits = ledger.fits(Resource::height, size.h); !fits) return pass(std::move(fits.error()), option);
+  if (!size.empty() && size.w <= VIPS_MAX_COORD && size.h <= VIPS_MAX_COORD) return {};
+  return fail(Errc::limit, std::string(option) + " would make " + std::to_string(size.w) + "x" +
+                               std::to_string(size.h) + " pixels; at most " + std::to_string(VIPS_MAX_COORD) +
+                               " a side can be made");
+}
+
 Result<VipsPtr> lazy_image(const VipsPtr& in, const Shape& shape, VipsDemandStyle style, Make make) {
-  if (shape.size.empty() || shape.size.w > VIPS_MAX_COORD || shape.size.h > VIPS_MAX_COORD)
-    return fail(Errc::invalid, "an operator's result would be " + std::to_string(shape.size.w) + "x" +
-                                   std::to_string(shape.size.h) + " pixels: at least 1 and at most " +
-                                   std::to_string(VIPS_MAX_COORD) + " a side can be made");
   VipsPtr out(vips_image_new());
   if (vips_image_pipelinev(out.get(), style, in.get(), nullptr) != 0)
     return vips_fail(Errc::internal, "cannot set up an operator");

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "ops/vips.h"
 #include "smalti/geom/geometry.h"
+#include "smalti/policy/limits.h"
 
 namespace smalti::ops {
 
@@ -38,11 +40,15 @@ struct Shape {
 // The input's own shape, to be changed in places.
 Shape shape_of(const VipsPtr&);
 
+// Fails with Errc::limit when an image of that size is more than the limits of width and height allow.
+Result<void> size_fits(const Ledger&, std::string_view option, Extent);
+
 // Fills all of out->valid. `in` is a region of the input, of this thread alone; Scratch likewise. Returns
 // false with libvips' error set. Called by many threads at once, so it must not change what it captured.
 using Make = std::function<bool(VipsRegion* out, VipsRegion* in, Scratch&)>;
 
 // A lazy image over `in`, whose metadata it inherits. Holds on to `in` and `make` while it lives.
+// REQUIRES: a size of which size_fits() has nothing to say.
 Result<VipsPtr> lazy_image(const VipsPtr& in, const Shape&, VipsDemandStyle, Make make);
 
 // A lazy image whose every row comes from the same row of the input.

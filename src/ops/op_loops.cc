@@ -60,6 +60,33 @@ SMALTI_INLINE void blend_any(const In* const* rows, const F* taps, int radius, s
   }
 }
 
+template <class In>
+SMALTI_INLINE void add_rows(const In* const* rows, std::size_t at, const float* weights, std::size_t count,
+                            float* __restrict to) {
+  const In* __restrict a = rows[0] + at;
+  const In* __restrict b = rows[1] + at;
+  const In* __restrict c = rows[2] + at;
+  const float t0 = weights[0], t1 = weights[1], t2 = weights[2];
+  for (std::size_t i = 0; i < count; ++i)
+    to[i] += t0 * static_cast<float>(a[i]) + t1 * static_cast<float>(b[i]) + t2 * static_cast<float>(c[i]);
+}
+
+template <class In>
+SMALTI_INLINE void blend_rows_any(const In* const* rows, const float* weights, std::size_t rows_count,
+                                  std::size_t count, float* to) {
+  for (std::size_t at = 0; at < count; at += block) {
+    const std::size_t n = std::min(block, count - at);
+    centre(rows[0] + at, weights[0], n, to + at);
+    std::size_t k = 1;
+    for (; k + 2 < rows_count; k += 3) add_rows(rows + k, at, weights + k, n, to + at);
+    for (; k < rows_count; ++k) {
+      const In* __restrict row = rows[k] + at;
+      float* __restrict sum = to + at;
+      for (std::size_t i = 0; i < n; ++i) sum[i] += weights[k] * static_cast<float>(row[i]);
+    }
+  }
+}
+
 template <class Out>
 SMALTI_INLINE Out held(float value, float most) {
   value = value > 0 ? value : 0;
@@ -93,6 +120,15 @@ SMALTI_WIDE void blend(const double* const* rows, const double* taps, int radius
   blend_any(rows, taps, radius, count, to);
 }
 
+SMALTI_WIDE void blend_rows(const std::uint8_t* const* rows, const float* weights, std::size_t rows_count,
+                            std::size_t count, float* to) {
+  blend_rows_any(rows, weights, rows_count, count, to);
+}
+SMALTI_WIDE void blend_rows(const std::uint16_t* const* rows, const float* weights, std::size_t rows_count,
+                            std::size_t count, float* to) {
+  blend_rows_any(rows, weights, rows_count, count, to);
+}
+
 SMALTI_WIDE void finish(const float* blended, const std::uint8_t* pixel, float keep, float most,
                         std::size_t count, std::uint8_t* to) {
   finish_any(blended, pixel, keep, most, count, to);
@@ -104,6 +140,9 @@ SMALTI_WIDE void finish(const float* blended, const std::uint8_t* pixel, float k
 SMALTI_WIDE void finish(const float* blended, const std::uint16_t* pixel, float keep, float most,
                         std::size_t count, std::uint16_t* to) {
   finish_any(blended, pixel, keep, most, count, to);
+}
+SMALTI_WIDE void finish(const float* blended, float most, std::size_t count, std::uint8_t* to) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = held<std::uint8_t>(blended[i], most);
 }
 SMALTI_WIDE void finish(const float* blended, float most, std::size_t count, std::uint16_t* to) {
   for (std::size_t i = 0; i < count; ++i) to[i] = held<std::uint16_t>(blended[i], most);

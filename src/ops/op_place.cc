@@ -1,6 +1,6 @@
 #include "ops/op_place.h"
 
-#include <cmath>
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -24,7 +24,7 @@ Result<VipsPtr> mirrored(const VipsPtr& image, VipsDirection direction) {
 
 // Where an image lies after its canvas was turned over along an axis.
 std::int64_t from_far_side(std::int64_t offset, std::uint32_t length, std::uint32_t canvas) {
-  return canvas == 0 ? offset : static_cast<std::int64_t>(canvas) - length - offset;
+  return canvas == 0 ? -offset : static_cast<std::int64_t>(canvas) - length - offset;
 }
 
 }  // namespace
@@ -95,10 +95,15 @@ Result<PictureState> unpaged(const PictureState& in) {
 Result<PictureState> paged(const PictureState& in, std::string_view text) {
   SMALTI_TRY(const Geometry geometry, parse_geometry("-repage", text));
   PictureState out = in.with(share(in.image));
-  const auto side = [](const std::optional<double>& length, std::uint32_t had) {
-    return length ? static_cast<std::uint32_t>(*length) : had;
+  // A canvas of 0 is as large as the image needs; a single number is both sides.
+  const Extent size = extent_of(in.image.get());
+  const auto side = [](double length, std::uint32_t image, const std::optional<double>& offset) {
+    return static_cast<std::uint32_t>(length > 0 ? length : image + std::max(offset.value_or(0), 0.0));
   };
-  out.page.size = {side(geometry.w, in.page.size.w), side(geometry.h, in.page.size.h)};
+  if (geometry.w || geometry.h) {
+    const double w = geometry.w.value_or(0), h = geometry.h.value_or(w);
+    out.page.size = {side(w, size.w, geometry.x), side(h, size.h, geometry.y)};
+  }
   if (geometry.x) out.page.x = static_cast<std::int64_t>(*geometry.x);
   if (geometry.y) out.page.y = static_cast<std::int64_t>(*geometry.y);
   return out;

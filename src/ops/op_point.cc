@@ -84,27 +84,21 @@ Result<VipsPtr> to_depth(const VipsPtr& image, int bits) {
   return pointwise(image, shape, each_sample<std::uint16_t, std::uint8_t>(image->Bands, nearest_byte));
 }
 
-Result<VipsPtr> cut_depth(const VipsPtr& image, int bits) {
-  if (wide(image) ? bits >= 16 : bits >= 8) return share(image);
-  Shape shape = shape_of(image);
-  set_depth(shape, bits);
+Result<VipsPtr> cut_depth(const VipsPtr& given, int bits) {
+  if (bits >= 16 || (bits == 8 && !wide(given))) return share(given);
+  SMALTI_TRY(const VipsPtr image, to_depth(given, 16));
   const std::uint32_t range = (1U << bits) - 1;
-  const std::uint32_t full = wide(image) ? 65535 : 255;
-  const auto level = [range, full](std::uint64_t v) { return v * range / full; };
-  const auto spread = [range](std::uint64_t step, std::uint64_t most) {
-    return (step * most + range / 2) / range;
+  const bool narrow = 255 % range == 0;
+  Shape shape = shape_of(image);
+  set_depth(shape, narrow ? 8 : 16);
+  const auto cut = [range](std::uint64_t v, std::uint64_t most) {
+    return (v * range / 65535 * most + range / 2) / range;
   };
-  if (!wide(image))
-    return pointwise(image, shape,
-                     each_sample<std::uint8_t, std::uint8_t>(
-                         image->Bands, [=](std::uint64_t v) { return spread(level(v), 255); }));
-  if (bits <= 8)
-    return pointwise(image, shape,
-                     each_sample<std::uint16_t, std::uint8_t>(
-                         image->Bands, [=](std::uint64_t v) { return spread(level(v), 255); }));
-  return pointwise(image, shape,
-                   each_sample<std::uint16_t, std::uint16_t>(
-                       image->Bands, [=](std::uint64_t v) { return spread(level(v), 65535); }));
+  return pointwise(
+      image, shape,
+      narrow
+          ? each_sample<std::uint16_t, std::uint8_t>(image->Bands, [=](auto v) { return cut(v, 255); })
+          : each_sample<std::uint16_t, std::uint16_t>(image->Bands, [=](auto v) { return cut(v, 65535); }));
 }
 
 Result<VipsPtr> negated(const VipsPtr& image) {

@@ -90,6 +90,12 @@ Rect sources_of(const Canvas& canvas, const Rect& piece) {
 // vain.
 bool fill_piece(const Canvas& canvas, const Rect& piece) {
   if (piece.empty()) return true;
+  if (canvas.surround.edge == Edge::fill) {
+    for (std::int64_t y = piece.y; y < piece.bottom(); ++y)
+      for (std::int64_t x = piece.x; x < piece.right(); ++x)
+        std::memcpy(canvas.at(x, y), canvas.fill.data(), canvas.pixel);
+    return true;
+  }
   const Rect sources = sources_of(canvas, piece);
   constexpr std::uint64_t little = 4096;  // pixels
   if (sources.size.area() > std::max(4 * piece.size.area(), little)) {

@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -8,6 +8,8 @@
 #include "ops/op_level.h"
 #include "ops/op_place.h"
 #include "ops/op_point.h"
+#include "ops/op_resize.h"
+#include "ops/op_rotate.h"
 #include "ops/op_settings.h"
 #include "ops/state.h"
 
@@ -117,6 +119,48 @@ Result<PictureState> auto_level(const Workshop& shop, const Call& call, const Pi
   return with_image(in, auto_leveled(call, in.image, depth_of(shop)));
 }
 
+// A page scales with its picture.
+Rect scaled_page(const Rect& page, Extent from, Extent to) {
+  const double across = static_cast<double>(to.w) / from.w, down = static_cast<double>(to.h) / from.h;
+  const auto size = [](double factor, std::uint32_t side) {
+    return static_cast<std::uint32_t>(std::floor(factor * side + 0.5));
+  };
+  const auto at = [](double factor, std::int64_t offset) {
+    return static_cast<std::int64_t>(std::ceil(factor * static_cast<double>(offset) - 0.5));
+  };
+  return {at(across, page.x), at(down, page.y), {size(across, page.size.w), size(down, page.size.h)}};
+}
+
+Result<PictureState> resize(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                            const Settings&) {
+  SMALTI_TRY(const Geometry geometry, parse_geometry("-resize", argument));
+  const Extent from = extent_of(in.image.get());
+  SMALTI_TRY(const Extent to, resized(geometry, from));
+  SMALTI_CHECK(size_fits(shop.cache.ledger, "-resize", to));
+  SMALTI_TRY(PictureState out, with_image(in, resized_image(in.image, in.alpha, to, depth_of(shop))));
+  out.page = scaled_page(in.page, from, to);
+  return out;
+}
+
+// DEGREES, and > or <: only where the picture is wider than high, or higher than wide.
+Result<PictureState> rotate(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                            const Settings& settings) {
+  Text number = argument;
+  const Extent size = extent_of(in.image.get());
+  const bool only_wide = number.ends_with('>'), only_high = number.ends_with('<');
+  if (only_wide || only_high) number.remove_suffix(1);
+  SMALTI_TRY(const double degrees, parse_number("-rotate", number));
+  if ((only_wide && size.w <= size.h) || (only_high && size.w >= size.h)) return in.with(share(in.image));
+  const double quarters = degrees / 90;
+  if (quarters == std::floor(quarters)) return turned(in, static_cast<int>(std::fmod(quarters, 4)));
+  Settings corners = settings;
+  corners.insert_or_assign("virtual-pixel", "background");
+  SMALTI_TRY(const PictureState ready, with_bands_for(in, corners));
+  SMALTI_TRY(Surround surround, surround_of(ready, corners));
+  SMALTI_CHECK(size_fits(shop.cache.ledger, "-rotate", rotated_bounds(size, degrees).size));
+  return rotated(ready, degrees, std::move(surround), depth_of(shop));
+}
+
 constexpr OperatorRow rows[] = {
     {{"auto-level", "", "stretch the levels that are there over all there are"}, auto_level, true},
     {{"blur", "RADIUSxSIGMA", "blur with a Gaussian, rows then columns"}, blur},
@@ -128,6 +172,8 @@ constexpr OperatorRow rows[] = {
     {{"gaussian-blur", "RADIUSxSIGMA", "blur with a square Gaussian"}, gaussian_blur},
     {{"negate", "", "replace every sample by its complement"}, negate},
     {{"repage", "WxH+X+Y", "set the page; +repage takes it away"}, repage},
+    {{"resize", "WxH", "resample to a size; with %, !, <, >, ^ or @"}, resize},
+    {{"rotate", "DEGREES", "turn clockwise by any angle"}, rotate, true},
     {{"sharpen", "RADIUSxSIGMA", "sharpen with a Gaussian"}, sharpen},
     {{"unsharp", "RADIUSxSIGMA+GAIN+THRESHOLD", "sharpen by what a blur takes away"}, unsharp},
 };
@@ -149,6 +195,10 @@ Result<PictureState> apply_row(const Workshop& shop, const Call& call, const Ope
   if (in.image->BandFmt != VIPS_FORMAT_UCHAR && in.image->BandFmt != VIPS_FORMAT_USHORT)
     return fail(Errc::unsupported,
                 "-" + operation.name + ": " + in.file + " has samples of another kind than 8 or 16 bits");
+  const int colors = in.image->Bands - (in.alpha ? 1 : 0);
+  if (colors != 1 && colors != 3 && colors != 4)
+    return fail(Errc::unsupported, "-" + operation.name + ": " + in.file + " has " + std::to_string(colors) +
+                                       " colour channels; 1, 3 and 4 are offered");
   SMALTI_TRY(const PictureState ready, with_bands_for(in, operation.settings));
   return row.apply(shop, call, ready, operation.argument, operation.settings);
 }

@@ -101,5 +101,151 @@ TEST_F(Parity, OfNeighbourhoodsOverEveryBorder) {
   }
 }
 
+TEST_F(Parity, OfResampling) {
+  constexpr Case cases[] = {
+      {"resize", "50%"},     {"resize", "37x29!"}, {"resize", "150%"}, {"resize", "33%x210%"},
+      {"resize", "20x100!"}, {"resize", "7%"},     {"rotate", "37"},   {"rotate", "-3.5"},
+      {"rotate", "125"},     {"rotate", "0.2"},    {"rotate", "90"},   {"rotate", "180"},
+      {"rotate", "-90"},     {"rotate", "45"},
+  };
+  for (const Source& source : sources) {
+    const Raster raster = photograph({64, 48}, source.kind, source.bits);
+    for (const Case& c : cases) expect_parity(c, source, raster);
+  }
+}
+
+TEST_F(Parity, OfWhatSevenDoesAsSixWithoutAlpha) {
+  constexpr Case cases[] = {
+      {"unsharp", "0x2"},
+      {"unsharp", "5x1.5+1.7+0.02"},
+      {"unsharp", "0x1+0.5+0"},
+      {"auto-level", ""},
+      {"depth", "8"},
+      {"colorspace", "Gray", "-colorspace gray"},
+      {"colorspace", "CMYK", "-colorspace cmyk"},
+      {"colorspace", "RGB", "-colorspace RGB -set colorspace sRGB"},
+      {"depth", "5"},
+      {"depth", "12"},
+      {"depth", "1"},
+  };
+  for (const Source& source : sources) {
+    if (source.kind == Kind::rgba || source.kind == Kind::graya) continue;
+    const Raster raster = photograph({61, 43}, source.kind, source.bits);
+    for (const Case& c : cases) expect_parity(c, source, raster);
+  }
+}
+
+// As "width height page".
+std::string geometry_of(const PictureState& state) {
+  const Extent size{static_cast<std::uint32_t>(state.image->Xsize),
+                    static_cast<std::uint32_t>(state.image->Ysize)};
+  const Extent page = state.page.size.empty() ? size : state.page.size;
+  const auto offset = [](std::int64_t v) { return (v < 0 ? "" : "+") + std::to_string(v); };
+  return std::to_string(size.w) + ' ' + std::to_string(size.h) + ' ' + std::to_string(page.w) + 'x' +
+         std::to_string(page.h) + offset(state.page.x) + offset(state.page.y);
+}
+
+struct Step {
+  const char* name;
+  const char* argument;
+};
+
+TEST_F(Parity, OfGeometryAndPage) {
+  const Raster raster = photograph({80, 60}, Kind::gray, 8);
+  const std::vector<std::vector<Step>> chains = {
+      {{"resize", "40x40"}},
+      {{"resize", "40x40!"}},
+      {{"resize", "40x40^"}},
+      {{"resize", "200x40>"}},
+      {{"resize", "200x200>"}},
+      {{"resize", "200x200<"}},
+      {{"resize", "40x40<"}},
+      {{"resize", "100x50<"}},
+      {{"resize", "40"}},
+      {{"resize", "x40"}},
+      {{"resize", "1200@"}},
+      {{"resize", "8000@"}},
+      {{"resize", "8000@>"}},
+      {{"resize", "8000@<"}},
+      {{"resize", "8000@<"}},
+      {{"resize", "33.3%"}},
+      {{"resize", "50x25%"}},
+      {{"resize", "50%x25%"}},
+      {{"resize", "1x1000"}},
+
+      {{"resize", "120x!"}},
+      {{"resize", "x120!"}},
+      {{"resize", "37x1000"}},
+      {{"resize", "133x133>"}},
+      {{"crop", "40x30+10+20"}},
+      {{"crop", "40x30-10-20"}},
+      {{"crop", "400x300+10+20"}},
+      {{"crop", "40x30+60+50"}},
+      {{"crop", "0x0+10+20"}},
+      {{"crop", "40x+10+20"}},
+      {{"crop", "x40+10+20"}},
+      {{"crop", "50%x50%+10+5"}},
+
+      {{"crop", "+10+5"}},
+      {{"crop", "-10-5"}},
+
+      {{"crop", "40x30+10+20!"}},
+      {{"crop", "40x30!-10-20"}},
+      {{"crop", "40x30+10+20"}, {"flip", ""}},
+      {{"crop", "40x30+10+20"}, {"flop", ""}},
+      {{"crop", "40x30+10+20"}, {"rotate", "90"}},
+      {{"crop", "40x30+10+20"}, {"rotate", "180"}},
+      {{"crop", "40x30+10+20"}, {"rotate", "270"}},
+      {{"crop", "40x30+10+20"}, {"rotate", "30"}},
+      {{"crop", "40x30+10+20"}, {"resize", "50%"}},
+      {{"crop", "40x30+10+20"}, {"crop", "40x30+20+25"}},
+      {{"crop", "40x30+10+20"}, {"+repage", ""}, {"crop", "10x10+5+5"}},
+      {{"repage", "200x100+30+40"}, {"crop", "60x50+20+30"}},
+      {{"repage", "200x100-30-40"}, {"crop", "60x50+0+0"}},
+      {{"repage", "200x100+30+40"}, {"rotate", "30"}},
+      {{"repage", "200x100+30+40"}, {"resize", "30%"}},
+      {{"repage", "+5+6"}, {"flip", ""}},
+      {{"repage", "200x100"}, {"flop", ""}},
+      {{"rotate", "37"}},
+      {{"rotate", "-37"}},
+      {{"rotate", "1"}},
+      {{"rotate", "90>"}},
+      {{"rotate", "90<"}},
+      {{"rotate", "450"}},
+      {{"rotate", "100"}},
+      {{"rotate", "359"}},
+  };
+  for (const auto& chain : chains) {
+    PictureState state = picture_of(raster);
+    std::string options;
+    for (const Step& step : chain) {
+      options += (*step.name == '+' ? std::string() : "-") + step.name + (*step.argument != 0 ? " '" : "") +
+                 step.argument + (*step.argument != 0 ? "' " : " ");
+      auto next = operate(state, step.name, step.argument);
+      ASSERT_TRUE(next) << options << next.error().what;
+      state = std::move(*next);
+    }
+    const Magick theirs = magick(raster, options, 1);
+    EXPECT_EQ(geometry_of(state), std::to_string(theirs.raster.size.w) + ' ' +
+                                      std::to_string(theirs.raster.size.h) + ' ' + theirs.page)
+        << options;
+  }
+}
+
+TEST_F(Parity, OfCropsByGravity) {
+  const Raster raster = photograph({80, 60}, Kind::gray, 8);
+  for (const char* gravity :
+       {"NorthWest", "North", "NorthEast", "West", "Center", "East", "SouthWest", "South", "SouthEast"})
+    for (const char* argument : {"31x17+4+5", "30x20+0+0", "50%x50%-3+2"}) {
+      auto ours = operate(picture_of(raster), "crop", argument, {{"gravity", gravity}});
+      ASSERT_TRUE(ours) << ours.error().what;
+      const Magick theirs = magick(raster, std::string("-gravity ") + gravity + " -crop " + argument, 1);
+      EXPECT_EQ(geometry_of(*ours), std::to_string(theirs.raster.size.w) + ' ' +
+                                        std::to_string(theirs.raster.size.h) + ' ' + theirs.page)
+          << gravity << ' ' << argument;
+      EXPECT_EQ(peak_error(raster_of(*ours), theirs.raster), 0) << gravity << ' ' << argument;
+    }
+}
+
 }  // namespace
 }  // namespace smalti::ops::testing

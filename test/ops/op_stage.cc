@@ -68,7 +68,7 @@ struct TempFolder {
 };
 
 const char* magick_name(int bands) {
-  static constexpr const char* names[] = {"", "gray", "graya", "rgb", "rgba"};
+  static constexpr const char* names[] = {"", "gray", "graya", "rgb", "rgba", "cmyka"};
   return names[bands];
 }
 
@@ -189,11 +189,12 @@ Magick magick(const Raster& raster, const std::string& options, int bands) {
   std::ofstream(in, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   const int wanted = bands != 0 ? bands : raster.bands;
+  const bool inks = options.find("cmyk") != std::string::npos;
   const std::string command =
       std::string(convert) + " -size " + std::to_string(raster.size.w) + 'x' + std::to_string(raster.size.h) +
       " -endian LSB -depth " + std::to_string(raster.bits) + ' ' + magick_name(raster.bands) + ':' +
       in.string() + ' ' + options + " -depth 16 -endian LSB -format '%w %h %g' -write info:" + info.string() +
-      ' ' + magick_name(wanted) + ':' + out.string();
+      ' ' + (inks ? wanted == 5 ? "cmyka" : "cmyk" : magick_name(wanted)) + ':' + out.string();
   if (std::system(command.c_str()) != 0) {
     ADD_FAILURE() << "failed: " << command;
     return {};
@@ -203,7 +204,7 @@ Magick magick(const Raster& raster, const std::string& options, int bands) {
   std::sscanf(slurp(info).c_str(), "%u %u %63s", &result.raster.size.w, &result.raster.size.h, page);
   result.page = page;
   result.raster.bands = wanted;
-  result.raster.alpha = wanted == 2 || wanted == 4;
+  result.raster.alpha = wanted == 2 || (wanted == 4 && !inks) || wanted == 5;
   const std::string raw = slurp(out);
   result.raster.samples.resize(raw.size() / 2);
   for (std::size_t i = 0; i < result.raster.samples.size(); ++i)

@@ -1,0 +1,241 @@
+#include "ops/op_resize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numbers>
+#include <utility>
+
+#include "ops/op_alpha.h"
+#include "ops/op_loops.h"
+#include "ops/op_point.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")  // vectorises the loops
+#endif
+
+namespace smalti::ops {
+namespace {
+
+double sinc(double x) {
+  if (x == 0) return 1;
+  const double angle = std::numbers::pi * x;
+  return std::sin(angle) / angle;
+}
+
+double lanczos3(double x) { return std::abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0.0; }
+
+// The cubic of Mitchell and Netravali with B = C = 1/3.
+double mitchell(double x) {
+  x = std::abs(x);
+  if (x < 1) return (7 * x * x * x - 12 * x * x + 16.0 / 3) / 6;
+  if (x < 2) return (-7.0 / 3 * x * x * x + 12 * x * x - 20 * x + 32.0 / 3) / 6;
+  return 0;
+}
+
+constexpr double tiny = 1e-12;
+constexpr std::size_t most_input =
+    1U << 22;  // pixels of input that one step prepares, where it can do with less
+
+// One axis: what differs between the vertical pass and the horizontal one is where a sample's neighbours lie.
+struct Pass {
+  Resampling plan;
+  bool vertical = false;
+  bool alpha = false;
+  int bands = 1;
+  double scale = 1;  // from the input's samples to the result's
+  double most = 65535;
+  std::vector<float> weights;  // scaled
+};
+
+// A row of the result from rows of the input.
+template <class In, class Out>
+void mix_rows(const Pass& pass, const Mix& mix, VipsRegion* in, const VipsRect& area, Scratch& scratch,
+              Out* to) {
+  const auto count = static_cast<std::size_t>(area.width) * static_cast<std::size_t>(pass.bands);
+  const In** rows = scratch.get<const In*>(0, mix.count);
+  for (std::uint32_t k = 0; k < mix.count; ++k)
+    rows[k] = reinterpret_cast<const In*>(
+        VIPS_REGION_ADDR(in, area.left, static_cast<int>(mix.first + static_cast<std::int64_t>(k))));
+  float* sums = scratch.get<float>(1, count);
+  blend_rows(rows, pass.weights.data() + mix.weights, mix.count, count, sums);
+  finish(sums, static_cast<float>(pass.most), count, to);
+}
+
+// One pixel of the result from pixels that lie `step` samples apart.
+template <int Bands, class In, class Out>
+void mix_pixel(const float* weights, std::uint32_t count, const In* from, float most, Out* to) {
+  float sums[Bands] = {};
+  for (std::uint32_t k = 0; k < count; ++k, from += Bands)
+    for (int b = 0; b < Bands; ++b) sums[b] += weights[k] * static_cast<float>(from[b]);
+  for (int b = 0; b < Bands; ++b) to[b] = static_cast<Out>(std::clamp(sums[b], 0.0F, most) + 0.5F);
+}
+
+template <int Bands, class In, class Out>
+void mix_across(const Pass& pass, VipsRegion* in, const VipsRect& area, int y, Out* to) {
+  const auto most = static_cast<float>(pass.most);
+  for (int x = area.left; x < area.left + area.width; ++x, to += Bands) {
+    const Mix& mix = pass.plan.mixes[static_cast<std::size_t>(x)];
+    const In* from = reinterpret_cast<const In*>(VIPS_REGION_ADDR(in, static_cast<int>(mix.first), y));
+    mix_pixel<Bands>(pass.weights.data() + mix.weights, mix.count, from, most, to);
+  }
+}
+
+// With alpha, in doubles; both directions.
+template <class In, class Out>
+void mix_alpha(const Pass& pass, const Mix& mix, const In* from, std::ptrdiff_t step, double* sums, Out* to) {
+  std::fill_n(sums, pass.bands, 0.0);
+  const int last = pass.bands - 1;
+  for (std::uint32_t k = 0; k < mix.count; ++k, from += step) {
+    const double alpha = pass.plan.weights[mix.weights + k] * (pass.scale * from[last] / pass.most);
+    for (int b = 0; b < last; ++b) sums[b] += alpha * (pass.scale * from[b]);
+    sums[last] += alpha;
+  }
+  unweight_row(sums, pass.most, pass.bands, 1, to);
+}
+
+template <class In, class Out>
+void row_with_alpha(const Pass& pass, VipsRegion* in, const VipsRect& area, int y, Scratch& scratch,
+                    Out* to) {
+  double* sums = scratch.get<double>(1, static_cast<std::size_t>(pass.bands));
+  const std::ptrdiff_t down = static_cast<std::ptrdiff_t>(VIPS_REGION_LSKIP(in) / sizeof(In));
+  for (int x = area.left; x < area.left + area.width; ++x, to += pass.bands) {
+    const Mix& mix = pass.plan.mixes[static_cast<std::size_t>(pass.vertical ? y : x)];
+    const int left = pass.vertical ? x : static_cast<int>(mix.first);
+    const int top = pass.vertical ? static_cast<int>(mix.first) : y;
+    const In* from = reinterpret_cast<const In*>(VIPS_REGION_ADDR(in, left, top));
+    mix_alpha(pass, mix, from, pass.vertical ? down : pass.bands, sums, to);
+  }
+}
+
+template <class In, class Out>
+void row_without(const Pass& pass, VipsRegion* in, const VipsRect& area, int y, Scratch& scratch, Out* to) {
+  if (pass.vertical)
+    return mix_rows<In>(pass, pass.plan.mixes[static_cast<std::size_t>(y)], in, area, scratch, to);
+  switch (pass.bands) {
+    case 1:
+      return mix_across<1, In>(pass, in, area, y, to);
+    case 3:
+      return mix_across<3, In>(pass, in, area, y, to);
+    default:
+      return mix_across<4, In>(pass, in, area, y, to);
+  }
+}
+
+// The part of the input that a part of the result is made of.
+VipsRect needs(const Pass& pass, const VipsRect& area) {
+  const int from = pass.vertical ? area.top : area.left;
+  const int length = pass.vertical ? area.height : area.width;
+  const Mix& first = pass.plan.mixes[static_cast<std::size_t>(from)];
+  const Mix& last = pass.plan.mixes[static_cast<std::size_t>(from + length - 1)];
+  const int begin = static_cast<int>(first.first);
+  const int end = static_cast<int>(last.first + static_cast<std::int64_t>(last.count));
+  return pass.vertical ? VipsRect{area.left, begin, area.width, end - begin}
+                       : VipsRect{begin, area.top, end - begin, area.height};
+}
+
+std::size_t pixels(const VipsRect& area) {
+  return static_cast<std::size_t>(area.width) * static_cast<std::size_t>(area.height);
+}
+
+// Halves the area until its input is of reasonable size, so that a strong reduction needs little memory.
+template <class In, class Out>
+bool make(const Pass& pass, VipsRegion* out, VipsRegion* in, Scratch& scratch, const VipsRect& area) {
+  const VipsRect input = needs(pass, area);
+  if (pixels(input) > most_input && pixels(area) > 1) {
+    VipsRect first = area, second = area;
+    if (area.width > area.height) {
+      first.width = area.width / 2;
+      second.left += first.width, second.width -= first.width;
+    } else {
+      first.height = area.height / 2;
+      second.top += first.height, second.height -= first.height;
+    }
+    return make<In, Out>(pass, out, in, scratch, first) && make<In, Out>(pass, out, in, scratch, second);
+  }
+  if (vips_region_prepare(in, &input) != 0) return false;
+  for (int y = area.top; y < area.top + area.height; ++y) {
+    Out* to = reinterpret_cast<Out*>(VIPS_REGION_ADDR(out, area.left, y));
+    if (pass.alpha) {
+      row_with_alpha<In>(pass, in, area, y, scratch, to);
+    } else {
+      row_without<In>(pass, in, area, y, scratch, to);
+    }
+  }
+  return true;
+}
+
+template <class In, class Out>
+Make maker(Pass pass) {
+  return [pass = std::make_shared<const Pass>(std::move(pass))](VipsRegion* out, VipsRegion* in,
+                                                                Scratch& scratch) {
+    return make<In, Out>(*pass, out, in, scratch, out->valid);
+  };
+}
+
+Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, std::uint32_t to, Filter filter,
+                         int quantum_depth) {
+  const bool wide_in = in->BandFmt == VIPS_FORMAT_USHORT, wide_out = quantum_depth != 8;
+  Shape shape = shape_of(in);
+  Pass pass{resampling(vertical ? shape.size.h : shape.size.w, to, filter),
+            vertical,
+            alpha,
+            in->Bands,
+            wide_out && !wide_in ? 257.0 : 1.0,
+            wide_out ? 65535.0 : 255.0,
+            {}};
+  for (const double weight : pass.plan.weights)
+    pass.weights.push_back(static_cast<float>(weight * pass.scale));
+  const double shrink = static_cast<double>(vertical ? shape.size.h : shape.size.w) / to;
+  (vertical ? shape.size.h : shape.size.w) = to;
+  set_depth(shape, wide_out ? 16 : 8);
+  const auto style = shrink > 4 || alpha ? VIPS_DEMAND_STYLE_SMALLTILE : VIPS_DEMAND_STYLE_FATSTRIP;
+  if (!wide_out) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint8_t>(std::move(pass)));
+  if (!wide_in) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint16_t>(std::move(pass)));
+  return lazy_image(in, shape, style, maker<std::uint16_t, std::uint16_t>(std::move(pass)));
+}
+
+}  // namespace
+
+Filter filter_for(Extent from, Extent to, bool alpha) noexcept {
+  const double factor = (static_cast<double>(to.w) / from.w) * (static_cast<double>(to.h) / from.h);
+  return alpha || factor > 1 ? Filter::mitchell : Filter::lanczos;
+}
+
+Resampling resampling(std::uint32_t from, std::uint32_t to, Filter filter) {
+  const double factor = static_cast<double>(to) / from;
+  const double stretch = std::max(1 / factor + tiny, 1.0);  // of the filter, over what is merged
+  const double reach = stretch * (filter == Filter::lanczos ? 3 : 2);
+  Resampling plan;
+  plan.mixes.reserve(to);
+  for (std::uint32_t i = 0; i < to; ++i) {
+    const double middle = (i + 0.5) / factor + tiny;
+    const auto begin = static_cast<std::int64_t>(std::max(middle - reach + 0.5, 0.0));
+    const auto end = static_cast<std::int64_t>(std::min(middle + reach + 0.5, static_cast<double>(from)));
+    const Mix mix{begin, static_cast<std::uint32_t>(end - begin), plan.weights.size()};
+    double sum = 0;
+    for (std::int64_t n = begin; n < end; ++n) {
+      const double at = (static_cast<double>(n) - middle + 0.5) / stretch;
+      const double weight = filter == Filter::lanczos ? lanczos3(at) : mitchell(at);
+      plan.weights.push_back(weight);
+      sum += weight;
+    }
+    for (std::size_t k = mix.weights; k < plan.weights.size(); ++k) plan.weights[k] /= sum;
+    plan.mixes.push_back(mix);
+  }
+  return plan;
+}
+
+Result<VipsPtr> resized_image(const VipsPtr& given, bool alpha, Extent to, int quantum_depth) {
+  const Extent from = extent_of(given.get());
+  if (from == to) return share(given);
+  SMALTI_TRY(const VipsPtr in, quantum_depth == 8 ? to_depth(given, 8) : Result<VipsPtr>(share(given)));
+  const Filter filter = filter_for(from, to, alpha);
+  // The direction that grows more (or shrinks less) goes first; each pass is rounded to samples.
+  const bool rows_first = static_cast<double>(to.w) / from.w > static_cast<double>(to.h) / from.h;
+  SMALTI_TRY(const VipsPtr half,
+             one_pass(in, alpha, !rows_first, rows_first ? to.w : to.h, filter, quantum_depth));
+  return one_pass(half, alpha, rows_first, rows_first ? to.h : to.w, filter, quantum_depth);
+}
+
+}  // namespace smalti::ops
