@@ -100,7 +100,10 @@ Result<void> run_strips(const Workshop& workshop, const Call& call, const VipsPt
     vips_error_clear();
     return pass(std::move(*strips.failed), run.what);
   }
-  if (failed != 0) return why(call, run.flow, run.code, run.what);
+  if (failed == 0) return {};
+  auto reason = why(call, run.flow, run.code, run.what);
+  if (!run.lenient || reason.value().code != run.code) return reason;
+  workshop.log.line(Level::warning, reason.value().what + " (the rest is left black)");
   return {};
 }
 

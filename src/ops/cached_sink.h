@@ -16,6 +16,8 @@ struct Run {
   std::string what;   // for errors and the progress bar: "reading photo.jpg"
   FlowPtr flow;       // of the image's sources; null: it has none of ours
   Errc code = Errc::internal;  // of errors that only libvips explains: corrupt for a decoder, io for an encoder
+  // An error of `code` ends the run early, but well: what was computed stands, and the log says so.
+  bool lenient = false;
   // Takes one strip, whole rows, top to bottom without gaps; one at a time, though from a thread of libvips'.
   std::function<Result<void>(Rect, Pixels)> strip;
 };

@@ -14,7 +14,7 @@ constexpr const char* null = nullptr;
 VipsFailOn strictness(const Decode& decode, VipsFailOn strict) { return decode.salvage ? VIPS_FAIL_ON_NONE : strict; }
 
 Result<VipsPtr> opened(const Decode& decode, int failed, VipsImage* image) {
-  if (failed != 0) return vips_fail(Errc::corrupt, fmt::format("'{}'", decode.file->name()));
+  if (failed != 0) return vips_fail(Errc::corrupt, fmt::format("'{}' cannot be decoded", decode.file->name()));
   return VipsPtr(image);
 }
 
@@ -49,7 +49,7 @@ Result<VipsPtr> open_jpeg(const Decode& decode) {
 Result<VipsPtr> open_png(const Decode& decode) {
   VipsImage* out = nullptr;
   const int failed = vips_pngload(decode.file->path().c_str(), &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                                  strictness(decode, VIPS_FAIL_ON_ERROR), "unlimited", TRUE, null);
+                                  strictness(decode, VIPS_FAIL_ON_ERROR), null);
   return opened(decode, failed, out);
 }
 

@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 
+#include "policy/words.h"
+
 namespace smalti::ops {
 
 namespace {
@@ -163,7 +165,7 @@ Result<void> save_tiff(const Encode& job) {
       {"rle", VIPS_FOREIGN_TIFF_COMPRESSION_PACKBITS}, {"zstd", VIPS_FOREIGN_TIFF_COMPRESSION_ZSTD},
       {"webp", VIPS_FOREIGN_TIFF_COMPRESSION_WEBP}}};
   const auto found = std::find_if(packings.begin(), packings.end(), [&](const auto& row) {
-    return g_ascii_strncasecmp(row.first.data(), packing.data(), packing.size()) == 0 && row.first.size() == packing.size();
+    return same_word(row.first, packing);
   });
   if (found == packings.end())
     return fail(Errc::invalid, fmt::format("-compress '{}': TIFF takes None, LZW, Zip, JPEG, RLE, Zstd and WebP", packing));

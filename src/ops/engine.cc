@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "ops/vips.h"
 
@@ -13,22 +14,38 @@ namespace smalti::ops {
 
 namespace {
 
-// Where GLib's default handler finds the Log. libvips and GLib are process-wide, and so is their log handler: this is
-// the one place where that shows.
-std::atomic<Log*>& current_log() {
-  static std::atomic<Log*> log{nullptr};
-  return log;
+// What GLib's handler needs: decoders repeat one warning for every row of a damaged picture; once is enough.
+struct Route {
+  Log* log = nullptr;
+  std::mutex mutex;
+  std::string last;  // guarded by mutex
+
+  bool is_new(std::string_view line) {
+    const std::lock_guard lock(mutex);
+    if (last == line) return false;
+    last = line;
+    return true;
+  }
+};
+
+// libvips and GLib are process-wide, and so is their log handler: this is the one place where that shows.
+std::atomic<Route*>& current_route() {
+  static std::atomic<Route*> current{nullptr};
+  return current;
 }
 
-void route(const gchar* domain, GLogLevelFlags level, const gchar* message, gpointer) {
-  Log* log = current_log().load(std::memory_order_acquire);
-  if (!log) return;
+void hear(const gchar* domain, GLogLevelFlags level, const gchar* message, gpointer) {
+  Route* route = current_route().load(std::memory_order_acquire);
+  if (!route) return;
   const bool grave = (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL)) != 0;
-  const Level ours = grave                                ? Level::error
-                     : (level & G_LOG_LEVEL_WARNING) != 0 ? Level::warning
-                                                          : Level::debug;
-  if (!log->wants(ours)) return;
-  log->line(ours, std::string(domain ? domain : "glib") + ": " + (message ? message : ""));
+  // A line for every strip of a salvaged picture says no more than the first.
+  const bool echo = message && std::string_view(message).starts_with("error in tile");
+  const Level ours = grave                                         ? Level::error
+                     : (level & G_LOG_LEVEL_WARNING) != 0 && !echo ? Level::warning
+                                                                   : Level::debug;
+  if (!route->log->wants(ours)) return;
+  const std::string line = std::string(domain ? domain : "glib") + ": " + (message ? message : "");
+  if (route->is_new(line)) route->log->line(ours, line);
 }
 
 // Without its plug-ins (other decoders: PDF, slides, a whole ImageMagick) libvips starts in 2 ms, not 26. It looks for
@@ -67,17 +84,18 @@ void tune_heap() {
 
 class VipsEngine final : public Engine {
  public:
-  explicit VipsEngine(Log& log) : log_(&log) {
-    before_ = g_log_set_default_handler(route, nullptr);
-    current_log().store(log_, std::memory_order_release);
+  explicit VipsEngine(Log& log) {
+    route_.log = &log;
+    before_ = g_log_set_default_handler(hear, nullptr);
+    current_route().store(&route_, std::memory_order_release);
   }
   ~VipsEngine() override {
-    Log* mine = log_;
-    if (current_log().compare_exchange_strong(mine, nullptr)) g_log_set_default_handler(before_, nullptr);
+    Route* mine = &route_;
+    if (current_route().compare_exchange_strong(mine, nullptr)) g_log_set_default_handler(before_, nullptr);
   }
 
  private:
-  Log* log_;
+  Route route_;
   GLogFunc before_;
 };
 

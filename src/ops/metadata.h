@@ -9,4 +9,7 @@ namespace smalti::ops {
 // layout (pages, interlacing, loader).
 void copy_metadata(VipsImage* from, VipsImage* to);
 
+// Formats without a resolution of their own (WebP) tell it in their EXIF. Leaves an image that has one as it is.
+void take_resolution_from_exif(VipsImage*);
+
 }  // namespace smalti::ops

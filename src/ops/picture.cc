@@ -56,7 +56,7 @@ Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture
   } else if (image->BandFmt != VIPS_FORMAT_FLOAT) {
     SMALTI_TRY(image, to_depth(image, static_cast<int>(workshop.quantum.depth)));
   }
-  const Run run{fmt::format("computing '{}'", in.file), in.flow, Errc::internal, {}};
+  const Run run{fmt::format("computing '{}'", in.file), in.flow, Errc::internal, false, {}};
   SMALTI_TRY(auto cache, sink(workshop, call, image, run, in.file, in.scene));
   auto flow = std::make_shared<Flow>(call);
   SMALTI_TRY(VipsPtr over, image_over(cache, flow, image->Type));

@@ -39,7 +39,7 @@ Result<void> save_pnm(const Encode& job) {
   const std::string header = header_of(job);
   SMALTI_CHECK(job.file.write(std::as_bytes(std::span(header))));
   std::vector<std::byte> swapped;
-  Run run{job.what, job.flow, Errc::io, {}};
+  Run run{job.what, job.flow, Errc::io, false, {}};
   run.strip = [&](Rect, Pixels pixels) -> Result<void> {
     const bool wide = pixels.format.sample == Sample::u16;
     if (!wide && pixels.contiguous())

@@ -125,6 +125,12 @@ void describe(PictureState& state, const Source& source, const Leaf& leaf, std::
   state.file_bytes = source.file->size();
 }
 
+tl::unexpected<Error> explained(Error error) {
+  if (error.code == Errc::corrupt)
+    error.what += " (the picture is damaged or cut short; -define input:salvage=true reads what there is)";
+  return pass(std::move(error));
+}
+
 Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t scene, bool pixels) {
   if (leaf.width != 0 || leaf.height != 0) SMALTI_CHECK(check_size(source.workshop, leaf.width, leaf.height, source.name));
   SMALTI_TRY(const Hold hold, pixels ? charge_decoder(source, leaf) : Result<Hold>(Hold()));
@@ -141,11 +147,14 @@ Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t s
     describe(*state, source, leaf, scene);
     return Picture(std::move(state));
   }
-  const Run run{what, nullptr, Errc::corrupt, {}};
-  SMALTI_TRY(state->cache, sink(source.workshop, source.call, decoded, run, source.file->name(), scene));
+  const Run run{what, nullptr, Errc::corrupt, source.workshop.salvage, {}};
+  auto filled = sink(source.workshop, source.call, decoded, run, source.file->name(), scene);
+  if (!filled) return explained(std::move(filled.error()));
+  state->cache = std::move(*filled);
   state->flow = std::make_shared<Flow>(source.call);
   SMALTI_TRY(state->image, image_over(state->cache, state->flow, decoded->Type));
   copy_metadata(decoded.get(), state->image.get());
+  take_resolution_from_exif(state->image.get());
   describe(*state, source, leaf, scene);
   return Picture(std::move(state));
 }

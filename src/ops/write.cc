@@ -143,7 +143,7 @@ Result<void> print_info(const Picture& picture, const std::string& path) {
 
 // null: computes every pixel and keeps none, so that a chain can be timed or checked.
 Result<void> compute_only(const Workshop& workshop, const Call& call, const PictureState& state) {
-  const Run run{"computing", state.flow, Errc::internal, [](Rect, Pixels) { return Result<void>(); }};
+  const Run run{"computing", state.flow, Errc::internal, false, [](Rect, Pixels) { return Result<void>(); }};
   return run_strips(workshop, call, state.image, run);
 }
 
