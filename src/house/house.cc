@@ -1,0 +1,113 @@
+#include "house/house.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "client/cluster.h"
+
+namespace smalti::house {
+
+namespace {
+
+// Threads that wait for disks and networks; they compute next to nothing.
+constexpr std::size_t behind_threads = 4;
+constexpr std::size_t ahead_threads = 4;
+// Freed tile buffers that are kept: a small share of the memory limit, which they are not charged to.
+constexpr std::uint64_t most_idle_heap = 16u << 20;
+
+StorePtr distributed(House& house) {
+  const Config& config = house.config;
+  ClusterOptions options;
+  options.hosts = config.hosts;
+  options.secret = config.secret;
+  options.attributes.quantum_depth = config.quantum.depth;
+  options.attributes.hdri = config.quantum.hdri;
+  options.encrypt = config.encryption != Encryption::none;
+  options.placement = config.placement;
+  options.first = config.first.value_or(0);
+  options.random_first = !config.first.has_value();
+  return cluster_store(*house.loop, house.heap, house.log, std::move(options));
+}
+
+// A server goes on to other servers only where the command line says so: a policy's hosts are meant for clients, and
+// would make every server of a site a gateway to itself.
+bool goes_further(const Config& config, Purpose purpose) {
+  return !config.hosts.empty() && (purpose == Purpose::client || config.hosts_defined);
+}
+
+Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
+  const Config& config = house.config;
+  std::vector<Tier> tiers;
+  if (config.limits[Resource::memory] > 0) tiers.push_back({"Memory", memory_store(house.ledger)});
+  if (config.limits[Resource::map] > 0) {
+    SMALTI_TRY(StorePtr mapped, mapped_store(house.ledger, config.temporary));
+    tiers.push_back({"Map", std::move(mapped)});
+  }
+  if (config.limits[Resource::disk] > 0) {
+    SMALTI_TRY(StorePtr disk, disk_store(house.ledger, house.heap, config.temporary));
+    tiers.push_back({"Disk", std::move(disk)});
+  }
+  if (goes_further(config, purpose)) tiers.push_back({"Distributed", distributed(house)});
+  return tiers;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
+  auto house = std::make_unique<House>(std::move(config), log);
+  house->heap = TileHeap(std::min(most_idle_heap, house->config.limits[Resource::memory] / 16));
+  if (purpose == Purpose::client) {
+    const auto threads = static_cast<std::uint32_t>(house->config.limits[Resource::thread]);
+    SMALTI_TRY(house->engine, ops::start_engine({threads}, log));
+  }
+  if (purpose == Purpose::server || goes_further(house->config, purpose)) house->loop = std::make_unique<net::Loop>();
+  house->behind = std::make_unique<Pool>(behind_threads);
+  house->ahead = std::make_unique<Pool>(ahead_threads);
+  SMALTI_TRY(std::vector<Tier> tiers, tiers_of(*house, purpose));
+  TieredOptions options;
+  options.ledger = &house->ledger;
+  house->store = tiered_store(std::move(tiers), *house->behind, options);
+  return house;
+}
+
+ops::Workshop workshop_of(House& house, ops::Progress progress, ops::CacheWatch watch) {
+  const Limits& limits = house.config.limits;
+  ops::Workshop workshop{{house.store, house.ledger, house.heap, *house.ahead}, house.config.quantum, house.log};
+  workshop.threads = static_cast<std::uint32_t>(limits[Resource::thread]);
+  workshop.memory_limit = limits[Resource::memory];
+  workshop.salvage = house.config.salvage;
+  workshop.watch = std::move(watch);
+  workshop.progress = std::move(progress);
+  if (const std::uint64_t pause = limits[Resource::throttle]; pause > 0) {
+    const auto nap = std::chrono::milliseconds(std::min<std::uint64_t>(pause, 1000));
+    workshop.progress = [nap, next = std::move(workshop.progress)](std::string_view what, std::uint64_t done,
+                                                                   std::uint64_t of) {
+      std::this_thread::sleep_for(nap);
+      if (next) next(what, done, of);
+    };
+  }
+  return workshop;
+}
+
+Call call_for(const House& house, std::stop_token stop) {
+  Call call;
+  call.stop = std::move(stop);
+  const std::uint64_t seconds = house.config.limits[Resource::time];
+  constexpr std::uint64_t century = 100ull * 365 * 86400;
+  if (seconds < century) call.deadline = Clock::now() + std::chrono::seconds(seconds);
+  return call;
+}
+
+Error explained(const House& house, Error error) {
+  const std::uint64_t seconds = house.config.limits[Resource::time];
+  if (error.code != Errc::timeout || seconds == unlimited) return error;
+  return Error{Errc::limit, fmt::format("time limit exceeded: {} s; raise it with {} ({})", seconds,
+                                        Ledger::cure(Resource::time), error.what)};
+}
+
+}  // namespace smalti::house

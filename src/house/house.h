@@ -1,0 +1,46 @@
+// House: the objects of a process, built from a Config. The one place that calls every constructor.
+#pragma once
+
+#include <memory>
+
+#include "house/config.h"
+#include "net/loop.h"
+#include "ops/engine.h"
+#include "ops/picture.h"
+#include "smalti/base/log.h"
+#include "smalti/base/pool.h"
+#include "smalti/policy/limits.h"
+#include "smalti/store/stores.h"
+#include "smalti/tile/tile_heap.h"
+
+namespace smalti::house {
+
+// Members die bottom-up: whoever uses another stands below it. REQUIRES: every picture and cache dies before the house,
+// and the Log after it.
+struct House {
+  House(Config c, Log& l) : config(std::move(c)), log(l), ledger(config.limits) {}
+
+  const Config config;
+  Log& log;
+  Ledger ledger;
+  TileHeap heap;
+  std::unique_ptr<ops::Engine> engine;   // null in a server
+  std::unique_ptr<net::Loop> loop;       // null where nothing leaves this host
+  std::unique_ptr<Pool> behind;          // puts on their way down
+  std::unique_ptr<Pool> ahead;           // reads on their way up
+  std::shared_ptr<TileStore> store;      // memory, map, disk, servers
+};
+
+// What the house is for: a client works on pictures, a server keeps tiles for others.
+enum class Purpose : std::uint8_t { client, server };
+
+Result<std::unique_ptr<House>> build(Config, Purpose, Log&);
+
+// What operators need of the house. A `throttle` limit makes every report of progress pause for that long.
+ops::Workshop workshop_of(House&, ops::Progress, ops::CacheWatch);
+
+// A time limit as a deadline from now on; and a deadline's error as that limit's.
+Call call_for(const House&, std::stop_token);
+Error explained(const House&, Error);
+
+}  // namespace smalti::house
