@@ -14,13 +14,14 @@ namespace smalti::server {
 class Guest {
  public:
   Guest(std::unique_ptr<net::TcpStream> s, const wire::magick::Greeter& g, Clock::time_point d,
-        std::function<bool()> a)
+        std::function<bool(std::function<void()>)> a)
       : stream(std::move(s)), greeter(g), deadline(d), admitted(std::move(a)) {}
 
   std::unique_ptr<net::TcpStream> stream;
   wire::magick::Greeter greeter;   // its greeting has been sent
   Clock::time_point deadline;      // by which the guest must have proved itself
-  std::function<bool()> admitted;  // to be called once it has, on the loop; false: no room, close
+  // To be called once it has, on the loop, with what hangs up on it from then on; false: no room, close.
+  std::function<bool(std::function<void()> hang_up)> admitted;
 };
 
 // Serves the guest to its end, on the loop. The server may close the stream at any time (it is drained, or a flood of

@@ -3,129 +3,104 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <atomic>
+#include <asio/async_result.hpp>
+#include <asio/post.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
 #include <system_error>
+#include <thread>
 
 namespace smalti {
 
+using server::Guest;
 using wire::magick::Arrival;
-using wire::magick::Greeter;
 
 namespace {
 
 constexpr std::string_view ask_the_probe =
     "`smalti -probe-client PROGRAM' tells which port an ImageMagick client needs";
 
-tl::unexpected<Error> too_little(const net::TcpStream& stream, std::size_t heard, Error error) {
-  if (error.code != Errc::timeout && error.code != Errc::unavailable) return pass(std::move(error));
-  return fail(error.code, fmt::format("{}: {} after {} bytes of a handshake; {}", stream.peer(),
-                                      error.code == Errc::timeout ? "silent" : "gone", heard, ask_the_probe));
+Error too_little(const std::string& peer, std::size_t heard, Error error) {
+  if (error.code != Errc::timeout && error.code != Errc::unavailable) return error;
+  error.what = fmt::format("{}: closed: {} after {} bytes of a handshake; {}", peer,
+                           error.code == Errc::timeout ? "silent" : "gone", heard, ask_the_probe);
+  return error;
+}
+
+// Runs the work on a thread of its own; resumes on the loop once it is done. False where there was no thread to be had.
+asio::awaitable<bool> on_a_thread(std::function<void()> work) {
+  auto executor = co_await asio::this_coro::executor;
+  std::jthread thread;  // joined when the coroutine resumes, which is the last the thread asks for
+  auto start = [&thread, executor, work = std::move(work)](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    const auto resume = [executor, shared](bool done) {
+      asio::post(executor, [shared, done] { std::move (*shared)(done); });
+    };
+    try {
+      thread = std::jthread([work, resume] {
+        work();
+        resume(true);
+      });
+    } catch (const std::system_error&) {
+      resume(false);
+    }
+  };
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(start, asio::use_awaitable);
 }
 
 }  // namespace
 
-struct MagickDoor::Served {
-  Served(MagickClient admitted, std::shared_ptr<void> until) : client(std::move(admitted)), until_end(std::move(until)) {}
-  MagickClient client;  // its socket is gone once it is over; guarded by the door's mutex
-  std::shared_ptr<void> until_end;
-  std::atomic<bool> over{false};
-  std::jthread thread;
-};
-
 MagickDoor::MagickDoor(CacheParts cache, Log& log, MagickOptions options, unsigned cores)
-    : cache_(cache), cores_(cores), parts_{cache, log, cores_, options} {}
+    : cores_(cores), parts_{std::move(cache), log, cores_, options} {}
 
-MagickDoor::~MagickDoor() { stop(std::chrono::milliseconds(0)); }
+server::GuestHandler MagickDoor::handler() {
+  return [this](Guest guest) { return receive(std::move(guest)); };
+}
 
-net::Task<MagickClient> MagickDoor::admit(std::unique_ptr<net::TcpStream> stream, Greeter greeter,
-                                          Clock::time_point deadline) {
+// What the guest sent beyond its answer. Errc::unauthorized tells all that can be known of why it is refused.
+net::Task<std::vector<std::byte>> MagickDoor::admit(Guest& guest) {
   std::array<std::byte, 64> heard;
   std::size_t size = 0;
   Arrival arrival;
   while (arrival.kind == Arrival::Kind::more) {
-    auto got = co_await stream->read_some(std::span(heard).subspan(size), deadline);
+    auto got = co_await guest.stream->read_some(std::span(heard).subspan(size), guest.deadline);
     if (got && *got == 0) got = fail(Errc::unavailable, "");
-    if (!got) co_return too_little(*stream, size, std::move(got.error()));
+    if (!got) co_return tl::unexpected<Error>(too_little(guest.stream->peer(), size, std::move(got.error())));
     size += *got;
-    arrival = greeter.judge(std::span(heard).first(size));
+    arrival = guest.greeter.judge(std::span(heard).first(size));
   }
-  if (arrival.kind != Arrival::Kind::admitted) {
-    if (arrival.status) {
-      const auto status = wire::magick::encode_status(false);
-      const std::array<net::Bytes, 1> parts{net::Bytes(status)};
-      (void)co_await stream->write(parts, deadline);
-    }
-    co_return fail(Errc::unauthorized, fmt::format("{}: {}; {}", stream->peer(), arrival.why, ask_the_probe));
+  if (arrival.kind == Arrival::Kind::admitted)
+    co_return std::vector<std::byte>(heard.begin() + static_cast<std::ptrdiff_t>(arrival.used),
+                                     heard.begin() + static_cast<std::ptrdiff_t>(size));
+  if (arrival.status) {
+    const auto status = wire::magick::encode_status(false);
+    const std::array<net::Bytes, 1> parts{net::Bytes(status)};
+    const std::span<const net::Bytes> gathered(parts);
+    (void)co_await guest.stream->write(gathered, guest.deadline);
   }
-  MagickClient client{nullptr, std::move(greeter), {heard.begin() + static_cast<std::ptrdiff_t>(arrival.used),
-                                                    heard.begin() + static_cast<std::ptrdiff_t>(size)}};
-  client.socket = net::DirectSocket::over(*stream);
-  if (!client.socket) co_return fail(Errc::cancelled, "the connection was closed");
-  co_return client;
+  co_return fail(Errc::unauthorized,
+                 fmt::format("{}: closed: {}; {}", guest.stream->peer(), arrival.why, ask_the_probe));
 }
 
-Result<void> MagickDoor::serve(MagickClient client, std::shared_ptr<void> until_end) {
-  reap();
-  const std::lock_guard lock(mutex_);
-  if (stopping_) return fail(Errc::cancelled, "the server is stopping");
-  auto& served = served_.emplace_back(std::make_unique<Served>(std::move(client), std::move(until_end)));
-  const auto work = [this, here = served.get()] {
-    MagickSession(parts_, *here->client.socket, here->client.greeter, std::move(here->client.first)).run();
-    end(*here);
+asio::awaitable<void> MagickDoor::receive(Guest guest) {
+  auto first = co_await admit(guest);
+  if (!first) {
+    refuse(first.error().what);
+    co_return;
+  }
+  const std::shared_ptr<net::DirectSocket> socket = net::DirectSocket::over(*guest.stream);
+  if (!socket) co_return;
+  if (!guest.admitted([socket] { socket->shut(); })) {
+    refuse(fmt::format("{}: closed: too many clients from its address (cache:max-dpc-clients)", socket->peer()));
+    co_return;
+  }
+  std::function<void()> work = [this, socket, greeter = guest.greeter, waiting = std::move(*first)] {
+    MagickSession(parts_, *socket, greeter, waiting).run();
   };
-  try {
-    served->thread = std::jthread(work);
-  } catch (const std::system_error& error) {
-    const std::string peer = served->client.socket->peer();
-    served_.pop_back();
-    return fail(Errc::limit, fmt::format("{}: the system has no thread left for it; allow fewer connections with "
-                                         "-define cache:max-dpc-clients", peer), error.code().value());
-  }
-  return {};
-}
-
-// The connection closes here, not when somebody gets round to joining the thread.
-void MagickDoor::end(Served& served) {
-  {
-    const std::lock_guard lock(mutex_);
-    served.client.socket.reset();
-  }
-  served.until_end.reset();
-  served.over = true;
-}
-
-// Sessions that are over, joined outside the lock.
-void MagickDoor::reap() {
-  std::list<std::unique_ptr<Served>> over;
-  const std::lock_guard lock(mutex_);
-  for (auto each = served_.begin(); each != served_.end();) {
-    const auto next = std::next(each);
-    if ((*each)->over) over.splice(over.end(), served_, each);
-    each = next;
-  }
-}
-
-void MagickDoor::stop(std::chrono::milliseconds grace) {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    for (const auto& each : served_)
-      if (each->client.socket) each->client.socket->shut_reading();
-  }
-  const auto until = Clock::now() + grace;
-  const auto any_left = [this] {
-    reap();
-    const std::lock_guard lock(mutex_);
-    return !served_.empty();
-  };
-  while (any_left() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  std::list<std::unique_ptr<Served>> rest;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& each : served_)
-      if (each->client.socket) each->client.socket->shut();
-    rest.swap(served_);
-  }
+  const bool served = co_await on_a_thread(std::move(work));
+  if (!served)
+    refuse(fmt::format("{}: closed: the system has no thread left for it; allow fewer connections with -define "
+                       "cache:max-dpc-clients", socket->peer()));
 }
 
 }  // namespace smalti

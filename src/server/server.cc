@@ -135,7 +135,10 @@ asio::awaitable<void> Server::State::receive_guest(std::unique_ptr<net::TcpStrea
                                     "own, most likely): {}", peer, no));
     co_return;
   }
-  Guest guest(std::move(stream), *greeter, deadline, [&ticket] { return ticket.admit(); });
+  Guest guest(std::move(stream), *greeter, deadline, [&ticket](std::function<void()> hang_up) {
+    ticket.replace(std::move(hang_up));
+    return ticket.admit();
+  });
   auto serving = host.parts.guests(std::move(guest));
   co_await std::move(serving);
 }
