@@ -4,8 +4,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
+#include <iterator>
+#include <numeric>
 #include <utility>
 #include <vector>
+
+#include "ops/names.h"
 
 namespace smalti::cli {
 
@@ -106,10 +111,25 @@ class Runner {
         SMALTI_TRY(picture, ops::cached(workshop_, call_, picture));
       }
     }
-    SMALTI_CHECK(ops::write_pictures(workshop_, call_, current(), step.name, settings_of(step)));
+    SMALTI_CHECK(write_all(step));
     if (script_.verbose && !only_described_)
       say_(fmt::format("{}: {} image{} written in {:.3f} s", step.name, current().size(),
                        current().size() == 1 ? "" : "s", seconds_since(from)));
+    return {};
+  }
+
+  // With a %d in the name each image goes to a file of its own. Their numbers are the scenes they had in their files
+  // where these only grow, and else count on from the first.
+  Result<void> write_all(const Step& step) {
+    if (current().size() < 2 || !ops::has_scene(step.name))
+      return ops::write_pictures(workshop_, call_, current(), step.name, settings_of(step));
+    std::vector<std::uint32_t> scenes;
+    for (const ops::Picture& picture : current()) scenes.push_back(ops::facts_of(picture).scene);
+    if (std::adjacent_find(scenes.begin(), scenes.end(), std::greater_equal<>()) != scenes.end())
+      std::iota(scenes.begin(), scenes.end(), scenes.front());
+    for (std::size_t i = 0; i < scenes.size(); ++i)
+      SMALTI_CHECK(ops::write_picture(workshop_, call_, current()[i], ops::with_scene(step.name, scenes[i]),
+                                      settings_of(step)));
     return {};
   }
 

@@ -43,15 +43,14 @@ bool goes_further(const Config& config, Purpose purpose) {
 Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
   const Config& config = house.config;
   std::vector<Tier> tiers;
-  if (config.limits[Resource::memory] > 0) tiers.push_back({"Memory", memory_store(house.ledger)});
+  // Memory and disk are always there, if without room: so that the error of a full house names them and their cure.
+  tiers.push_back({"Memory", memory_store(house.ledger)});
   if (config.limits[Resource::map] > 0) {
     SMALTI_TRY(StorePtr mapped, mapped_store(house.ledger, config.temporary));
     tiers.push_back({"Map", std::move(mapped)});
   }
-  if (config.limits[Resource::disk] > 0) {
-    SMALTI_TRY(StorePtr disk, disk_store(house.ledger, house.heap, config.temporary));
-    tiers.push_back({"Disk", std::move(disk)});
-  }
+  SMALTI_TRY(StorePtr disk, disk_store(house.ledger, house.heap, config.temporary));
+  tiers.push_back({"Disk", std::move(disk)});
   if (goes_further(config, purpose)) tiers.push_back({"Distributed", distributed(house)});
   return tiers;
 }

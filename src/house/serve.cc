@@ -56,9 +56,12 @@ Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector
   made->waiters = std::make_unique<Pool>(waiter_threads);
   if (made->house->config.encryption == Encryption::none)
     log.line(Level::warning, "cache:encryption is none: peers prove the secret, then pixels travel in clear");
+  House& house = *made->house;
+  MagickOptions guests;
+  guests.local = house.config.hosts.empty() || !house.config.hosts_defined;
+  made->door = std::make_unique<MagickDoor>(CacheParts{house.store, house.ledger, house.heap, *house.ahead}, log, guests);
   for (const HostPort& at : where) {
-    House& house = *made->house;
-    ServerParts parts{*house.loop, house.store, house.ledger, house.heap, *made->waiters, log, {}};
+    ServerParts parts{*house.loop, house.store, house.ledger, house.heap, *made->waiters, log, made->door->handler()};
     SMALTI_TRY(auto server, Server::listen(std::move(parts), options_for(house.config, at)));
     made->servers.push_back(std::move(server));
   }
