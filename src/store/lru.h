@@ -13,9 +13,9 @@ struct LruLink {
   bool proven = false;  // used again since it came
 };
 
-// Two lists. Newcomers are on trial; one that is used again is proven. Victims come from the cold end of those on trial,
-// and only when there are none from the proven. The proven take at most four fifths of the bytes: beyond it the coldest
-// of them is on trial again. Not thread-safe; links must stay where they are while they are in a list.
+// Two lists. Newcomers are on trial; one that is used again is proven. Victims come from the cold end of those on trial;
+// of the proven only while these take more than four fifths of the bytes, so that what was hot once does not stay for
+// ever. Not thread-safe; links must stay where they are while they are in a list.
 class SegmentedLru {
  public:
   SegmentedLru() noexcept {
@@ -36,12 +36,14 @@ class SegmentedLru {
     list_of(link).pull(link);
     link.proven = true;
     proven_.push(link);
-    balance();
   }
   void remove(LruLink& link) noexcept { list_of(link).pull(link); }
 
   // Null when empty.
-  LruLink* coldest() const noexcept { return trial_.coldest() ? trial_.coldest() : proven_.coldest(); }
+  LruLink* coldest() const noexcept {
+    const bool too_many_proven = proven_.bytes > bytes() - bytes() / 5;
+    return too_many_proven || !trial_.coldest() ? proven_.coldest() : trial_.coldest();
+  }
   std::uint64_t bytes() const noexcept { return trial_.bytes + proven_.bytes; }
 
  private:
@@ -68,16 +70,6 @@ class SegmentedLru {
   };
 
   Ring& list_of(const LruLink& link) noexcept { return link.proven ? proven_ : trial_; }
-  void balance() noexcept {
-    const std::uint64_t most = bytes() - bytes() / 5;
-    while (proven_.bytes > most) {
-      LruLink* down = proven_.coldest();
-      if (!down || down == proven_.head.next) return;  // never the one just touched
-      proven_.pull(*down);
-      down->proven = false;
-      trial_.push(*down);
-    }
-  }
 
   Ring trial_;
   Ring proven_;

@@ -1,9 +1,11 @@
 // Tiles whose every byte follows from key and version, so that a torn, stale or misplaced tile shows.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
+#include "smalti/policy/limits.h"
 #include "smalti/tile/grid.h"
 
 namespace smalti::test {
@@ -15,11 +17,10 @@ inline std::uint64_t scramble(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// The byte at `at` of a tile. The first eight bytes are the version itself.
-inline std::byte pattern_byte(const TileKey& key, std::uint64_t version, std::size_t at) {
-  if (at < 8) return static_cast<std::byte>(version >> (8 * at));
-  const std::uint64_t word = scramble(std::hash<TileKey>{}(key) ^ scramble(version) ^ (at / 8));
-  return static_cast<std::byte>(word >> (8 * (at % 8)));
+// What follows the first eight bytes, which are the version itself, eight bytes at a time.
+inline std::uint64_t pattern_word(std::uint64_t seed, std::size_t at) { return scramble(seed ^ at); }
+inline std::uint64_t pattern_seed(const TileKey& key, std::uint64_t version) {
+  return scramble(std::hash<TileKey>{}(key) ^ scramble(version));
 }
 
 // REQUIRES: tiles of spec have at least 8 bytes.
@@ -27,7 +28,11 @@ inline Tile pattern_tile(TileHeap& heap, const ImageSpec& spec, const TileKey& k
   auto draft = TileDraft::make(Grid(spec).rect(key).size, spec.format, heap);
   if (!draft) return {};
   const auto bytes = draft->bytes();
-  for (std::size_t at = 0; at < bytes.size(); ++at) bytes[at] = pattern_byte(key, version, at);
+  const std::uint64_t seed = pattern_seed(key, version);
+  for (std::size_t at = 0; at < bytes.size(); at += 8) {
+    const std::uint64_t word = at == 0 ? version : pattern_word(seed, at);
+    std::memcpy(bytes.data() + at, &word, std::min<std::size_t>(8, bytes.size() - at));
+  }
   return std::move(*draft).freeze();
 }
 
@@ -36,10 +41,22 @@ inline std::optional<std::uint64_t> version_of(const Tile& tile, const TileKey& 
   if (!tile || tile.bytes().size() < 8) return std::nullopt;
   const auto bytes = tile.bytes();
   std::uint64_t version = 0;
-  for (std::size_t at = 0; at < 8; ++at) version |= std::to_integer<std::uint64_t>(bytes[at]) << (8 * at);
-  for (std::size_t at = 8; at < bytes.size(); ++at)
-    if (bytes[at] != pattern_byte(key, version, at)) return std::nullopt;
+  std::memcpy(&version, bytes.data(), 8);
+  const std::uint64_t seed = pattern_seed(key, version);
+  for (std::size_t at = 8; at < bytes.size(); at += 8) {
+    const std::uint64_t word = pattern_word(seed, at);
+    if (std::memcmp(bytes.data() + at, &word, std::min<std::size_t>(8, bytes.size() - at)) != 0) return std::nullopt;
+  }
   return version;
 }
+
+inline Limits all_limits(std::uint64_t most) {
+  Limits limits;
+  limits.most.fill(most);
+  return limits;
+}
+
+// Tiles of 16 KiB, those at the right and bottom border smaller.
+inline const ImageSpec suite_image{{500, 300}, {Sample::u8, 4, 0}, {64, 64}};
 
 }  // namespace smalti::test

@@ -42,15 +42,6 @@ struct StoreUnderTest {
 inline void PrintTo(const StoreUnderTest& store, std::ostream* out) { *out << store.name; }
 inline std::string store_name(const testing::TestParamInfo<StoreUnderTest>& info) { return info.param.name; }
 
-inline Limits all_limits(std::uint64_t most) {
-  Limits limits;
-  limits.most.fill(most);
-  return limits;
-}
-
-// Tiles of 16 KiB, those at the right and bottom border smaller.
-inline const ImageSpec suite_image{{500, 300}, {Sample::u8, 4, 0}, {64, 64}};
-
 class StoreSuite : public testing::TestWithParam<StoreUnderTest> {
  protected:
   void SetUp() override { build(all_limits(unlimited)); }
