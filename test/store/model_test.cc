@@ -25,6 +25,8 @@ struct Shape {
   bool last = true;
 };
 
+void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.name; }
+
 bool faulty(const FaultPlan& plan) { return plan.fail > 0 || plan.corrupt > 0 || plan.full > 0; }
 
 class World {
