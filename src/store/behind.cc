@@ -64,10 +64,14 @@ void Behind::purge(const TieredImage& image) {
   std::vector<Item> out;
   {
     const std::lock_guard lock(mutex_);
-    const auto of_others = [&](const Item& item) { return item.image.get() != &image; };
-    const auto gone = std::stable_partition(queue_.begin(), queue_.end(), of_others);
-    out.assign(std::make_move_iterator(gone), std::make_move_iterator(queue_.end()));
-    queue_.erase(gone, queue_.end());
+    std::deque<Item> of_others;
+    for (Item& item : queue_) {
+      if (item.image.get() == &image)
+        out.push_back(std::move(item));
+      else
+        of_others.push_back(std::move(item));
+    }
+    queue_.swap(of_others);
   }
   for (Item& item : out) resolved(*item.image);
 }
