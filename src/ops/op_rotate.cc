@@ -9,23 +9,29 @@
 #include "ops/op_alpha.h"
 #include "ops/op_point.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")  // vectorises the loops
+#endif
+
 namespace smalti::ops {
 namespace {
 
 constexpr double reach = 2;    // pixels: radius of the disc that makes one pixel
+constexpr int box = 4;         // pixels a side: as many as can lie within the disc's square
 constexpr int fineness = 256;  // table entries per unit of squared distance
-using Weights = std::array<double, static_cast<std::size_t>(reach* reach* fineness)>;
+constexpr std::size_t disc_entries = 4 * fineness;
+// Up to the corners of the box, where the weight is 0.
+using Weights = std::array<float, 2 * disc_entries + 1>;
 
 // Robidoux' cubic, by distance from the disc's middle; the table goes by the distance's square.
 Weights disc_weights() {
   const double b = 12 / (19 + 9 * std::numbers::sqrt2), c = 113 / (58 + 216 * std::numbers::sqrt2);
   Weights weights{};
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const double x = std::sqrt(static_cast<double>(i) / fineness);
-    weights[i] = x < 1 ? ((12 - 9 * b - 6 * c) * x * x * x + (-18 + 12 * b + 6 * c) * x * x + (6 - 2 * b)) / 6
-                       : ((-b - 6 * c) * x * x * x + (6 * b + 30 * c) * x * x + (-12 * b - 48 * c) * x +
-                          (8 * b + 24 * c)) /
-                             6;
+  for (std::size_t i = 0; i < disc_entries; ++i) {
+    const double x = std::sqrt(static_cast<double>(i) / fineness), x2 = x * x, x3 = x * x * x;
+    const double near = (12 - 9 * b - 6 * c) * x3 + (-18 + 12 * b + 6 * c) * x2 + (6 - 2 * b);
+    const double far = (-b - 6 * c) * x3 + (6 * b + 30 * c) * x2 + (-12 * b - 48 * c) * x + (8 * b + 24 * c);
+    weights[i] = static_cast<float>((x < 1 ? near : far) / 6);
   }
   return weights;
 }
@@ -72,21 +78,6 @@ Rect needs(const Turn& turn, const Rect& area) {
            static_cast<std::uint32_t>(std::ceil(most.y + reach) + 2 - static_cast<double>(top))}};
 }
 
-// Visits the pixels of the disc around a point: (x, y, weight).
-template <class Visit>
-void visit_disc(const Turn& turn, const Point& at, Visit visit) {
-  for (auto y = static_cast<std::int64_t>(std::ceil(at.y - reach)); static_cast<double>(y) <= at.y + reach;
-       ++y) {
-    const double dy = static_cast<double>(y) - at.y;
-    for (auto x = static_cast<std::int64_t>(std::ceil(at.x - reach)); static_cast<double>(x) <= at.x + reach;
-         ++x) {
-      const double dx = static_cast<double>(x) - at.x;
-      const auto entry = static_cast<std::size_t>((dx * dx + dy * dy) * fineness);
-      if (entry < turn.weights.size()) visit(x, y, turn.weights[entry]);
-    }
-  }
-}
-
 template <class In>
 struct Source {
   const View& view;
@@ -97,33 +88,65 @@ struct Source {
   }
 };
 
-template <class In, class Out>
+// The pixels around a point that can lie in its disc, and what each weighs.
+struct Disc {
+  std::int64_t left, top;
+  float weights[box][box];
+  float total = 0;
+
+  Disc(const Turn& turn, const Point& at)
+      : left(static_cast<std::int64_t>(std::floor(at.x)) - 1),
+        top(static_cast<std::int64_t>(std::floor(at.y)) - 1) {
+    const double dx = static_cast<double>(left) - at.x, dy = static_cast<double>(top) - at.y;
+    for (int y = 0; y < box; ++y)
+      for (int x = 0; x < box; ++x) {
+        const double square = (dx + x) * (dx + x) + (dy + y) * (dy + y);
+        weights[y][x] = turn.weights[static_cast<std::size_t>(static_cast<int>(square * fineness))];
+        total += weights[y][x];
+      }
+  }
+};
+
+template <int Bands, class In, class Out>
 void turn_pixel(const Turn& turn, const Source<In>& source, const Point& at, Out* to) {
-  double sums[8] = {};
-  double total = 0;
-  visit_disc(turn, at, [&](std::int64_t x, std::int64_t y, double weight) {
-    const In* from = source.at(x, y);
-    for (int b = 0; b < turn.bands; ++b) sums[b] += weight * from[b];
-    total += weight;
-  });
-  const double lift = turn.scale / total;
-  for (int b = 0; b < turn.bands; ++b) to[b] = static_cast<Out>(hold_sample(sums[b] * lift, turn.most));
+  const Disc disc(turn, at);
+  float sums[Bands] = {};
+  for (int y = 0; y < box; ++y) {
+    const In* from = source.at(disc.left, disc.top + y);
+    for (int x = 0; x < box; ++x, from += Bands)
+      for (int b = 0; b < Bands; ++b) sums[b] += disc.weights[y][x] * static_cast<float>(from[b]);
+  }
+  const float lift = static_cast<float>(turn.scale) / disc.total, most = static_cast<float>(turn.most);
+  for (int b = 0; b < Bands; ++b) to[b] = static_cast<Out>(std::clamp(sums[b] * lift, 0.0F, most) + 0.5F);
 }
 
-template <class In, class Out>
+template <int Bands, class In, class Out>
 void turn_pixel_with_alpha(const Turn& turn, const Source<In>& source, const Point& at, Out* to) {
-  double sums[8] = {};
-  double total = 0;
-  const int last = turn.bands - 1;
-  visit_disc(turn, at, [&](std::int64_t x, std::int64_t y, double weight) {
-    const In* from = source.at(x, y);
-    const double alpha = weight * (turn.scale * from[last] / turn.most);
-    for (int b = 0; b < last; ++b) sums[b] += alpha * (turn.scale * from[b]);
-    sums[last] += alpha;
-    total += weight;
-  });
-  for (int b = 0; b <= last; ++b) sums[b] /= total;
-  unweight_row(sums, turn.most, turn.bands, 1, to);
+  const Disc disc(turn, at);
+  constexpr int last = Bands - 1;
+  double sums[Bands] = {};
+  for (int y = 0; y < box; ++y) {
+    const In* from = source.at(disc.left, disc.top + y);
+    for (int x = 0; x < box; ++x, from += Bands) {
+      const double alpha = static_cast<double>(disc.weights[y][x]) * (turn.scale * from[last] / turn.most);
+      for (int b = 0; b < last; ++b) sums[b] += alpha * (turn.scale * from[b]);
+      sums[last] += alpha;
+    }
+  }
+  for (double& sum : sums) sum /= static_cast<double>(disc.total);
+  unweight_row(sums, turn.most, Bands, 1, to);
+}
+
+template <int Bands, class In, class Out>
+void turn_row(const Turn& turn, const Source<In>& source, const Rect& area, std::int64_t y, Out* to) {
+  for (std::int64_t x = area.x; x < area.right(); ++x, to += Bands) {
+    const Point at = turn.source(static_cast<double>(x), static_cast<double>(y));
+    if (turn.alpha) {
+      turn_pixel_with_alpha<Bands>(turn, source, at, to);
+    } else {
+      turn_pixel<Bands>(turn, source, at, to);
+    }
+  }
 }
 
 template <class In, class Out>
@@ -135,13 +158,22 @@ bool make(const Turn& turn, VipsRegion* out, VipsRegion* in, Scratch& scratch) {
   const Source<In> source{*view, window, turn.bands};
   for (std::int64_t y = area.y; y < area.bottom(); ++y) {
     Out* to = reinterpret_cast<Out*>(VIPS_REGION_ADDR(out, static_cast<int>(area.x), static_cast<int>(y)));
-    for (std::int64_t x = area.x; x < area.right(); ++x, to += turn.bands) {
-      const Point at = turn.source(static_cast<double>(x), static_cast<double>(y));
-      if (turn.alpha) {
-        turn_pixel_with_alpha(turn, source, at, to);
-      } else {
-        turn_pixel(turn, source, at, to);
-      }
+    switch (turn.bands) {
+      case 1:
+        turn_row<1>(turn, source, area, y, to);
+        break;
+      case 2:
+        turn_row<2>(turn, source, area, y, to);
+        break;
+      case 3:
+        turn_row<3>(turn, source, area, y, to);
+        break;
+      case 4:
+        turn_row<4>(turn, source, area, y, to);
+        break;
+      default:
+        turn_row<5>(turn, source, area, y, to);
+        break;
     }
   }
   return true;
@@ -172,7 +204,6 @@ Rect rotated_bounds(Extent image, double degrees) {
 Result<PictureState> rotated(const PictureState& given, double degrees, Surround surround,
                              int quantum_depth) {
   SMALTI_TRY(const VipsPtr in, arithmetic_input(given.image, surround, quantum_depth));
-  if (in->Bands > 8) return fail(Errc::unsupported, "-rotate: more than 8 channels");
   const bool wide_in = in->BandFmt == VIPS_FORMAT_USHORT, wide_out = quantum_depth != 8;
   const double angle = radians(degrees);
   const Extent size = extent_of(in.get());

@@ -171,7 +171,7 @@ constexpr OperatorRow rows[] = {
     {{"flop", "", "mirror left to right"}, flop},
     {{"gaussian-blur", "RADIUSxSIGMA", "blur with a square Gaussian"}, gaussian_blur},
     {{"negate", "", "replace every sample by its complement"}, negate},
-    {{"repage", "WxH+X+Y", "set the page; +repage takes it away"}, repage},
+    {{"repage", "WxH+X+Y", "set the page; +repage takes it away", true}, repage},
     {{"resize", "WxH", "resample to a size; with %, !, <, >, ^ or @"}, resize},
     {{"rotate", "DEGREES", "turn clockwise by any angle"}, rotate, true},
     {{"sharpen", "RADIUSxSIGMA", "sharpen with a Gaussian"}, sharpen},
