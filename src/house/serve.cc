@@ -18,7 +18,10 @@ std::optional<wire::magick::Dialect> greeting_of(const Config& config) {
   wire::magick::Dialect dialect;
   switch (config.greeting) {
     case Greeting::n16: dialect.handshake = wire::magick::Handshake::n16; return dialect;
-    case Greeting::n8: dialect.handshake = wire::magick::Handshake::n8; return dialect;
+    case Greeting::n8:  // what ImageMagick 6 speaks; its requests are shaped otherwise, too
+      dialect.handshake = wire::magick::Handshake::n8;
+      dialect.build.family = wire::magick::Family::im6;
+      return dialect;
     case Greeting::none: break;
   }
   return std::nullopt;
