@@ -18,15 +18,18 @@ void check(const cli::Script& script) {
     if (step.verb == cli::Verb::close && depth-- == 0) std::abort();
   }
   if (depth != 0 && script.act != cli::Act::serve) std::abort();
-  if (script.act == cli::Act::run && (script.steps.empty() || script.steps.back().verb != cli::Verb::write)) std::abort();
+  if (script.act == cli::Act::run && (script.steps.empty() || script.steps.back().verb != cli::Verb::write))
+    std::abort();
   if (script.act == cli::Act::serve && script.serve.empty()) std::abort();
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::vector<ops::OperatorInfo> operators{
-      {"negate", "", ""}, {"sharpen", "RADIUSxSIGMA", ""}, {"rotate", "DEGREES", ""}, {"repage", "GEOMETRY", "", true}};
+  static const std::vector<ops::OperatorInfo> operators{{"negate", "", ""},
+                                                        {"sharpen", "RADIUSxSIGMA", ""},
+                                                        {"rotate", "DEGREES", ""},
+                                                        {"repage", "GEOMETRY", "", true}};
   const std::string_view text(reinterpret_cast<const char*>(data), std::min<std::size_t>(size, 4096));
   std::vector<std::string_view> words{"smalti"};
   for (std::size_t at = 0; at < text.size();) {

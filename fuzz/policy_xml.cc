@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto lines = static_cast<std::uint32_t>(std::count(text.begin(), text.end(), '\n')) + 1;
   auto items = parse_policy(text, "fuzz");
   if (!items) {
-    if (items.error().code != Errc::invalid || !items.error().what.starts_with("policy fuzz line ")) std::abort();
+    if (items.error().code != Errc::invalid || !items.error().what.starts_with("policy fuzz line "))
+      std::abort();
     return 0;
   }
   Policies policies;

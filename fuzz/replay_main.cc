@@ -1,4 +1,5 @@
-// Gives every file of the folders named to the fuzz target, once: a fuzzer without the fuzzing, for any compiler.
+// Gives every file of the folders named to the fuzz target, once: a fuzzer without the fuzzing, for any
+// compiler.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

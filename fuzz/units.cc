@@ -1,11 +1,11 @@
 // Any text is an amount or an error; what is printed reads back as (nearly) the same amount.
+#include "policy/units.h"
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
-
-#include "policy/units.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace smalti;

@@ -33,7 +33,8 @@ std::string section_text(std::string_view title, Section section) {
 
 std::string operators_text(std::span<const ops::OperatorInfo> operators) {
   std::string text;
-  for (const ops::OperatorInfo& info : operators) text += row_text(fmt::format("-{}", info.name), info.argument, info.help);
+  for (const ops::OperatorInfo& info : operators)
+    text += row_text(fmt::format("-{}", info.name), info.argument, info.help);
   return text;
 }
 
@@ -56,23 +57,28 @@ std::string help_text(std::string_view program, std::span<const ops::OperatorInf
       "Usage: {0} INPUT... [OPTION...] OUTPUT\n"
       "       {0} identify FILE...\n"
       "       {0} -distribute-cache [ADDRESS:]PORT\n"
-      "\nWords are read left to right: a setting holds from its place on, an operator works on all images read before\n"
+      "\nWords are read left to right: a setting holds from its place on, an operator works on all images "
+      "read before\n"
       "it, the last word is the file to write. Options take ImageMagick's words and mean the same.\n"
       "\nOperators:\n",
       program);
   text += operators_text(operators);
   text += section_text("Settings (+NAME takes one back)", Section::settings);
-  text += section_text("Image sequence", Section::stack) + row_text("( ... )", "", "work on images of their own, then join");
+  text += section_text("Image sequence", Section::stack) +
+          row_text("( ... )", "", "work on images of their own, then join");
   text += section_text("Resources and servers", Section::resources);
   text += section_text("Other", Section::other);
-  return text + "\nDefines (-define KEY=VALUE; cache: also as policy of domain `cache', without the prefix):\n" + defines_text();
+  return text +
+         "\nDefines (-define KEY=VALUE; cache: also as policy of domain `cache', without the prefix):\n" +
+         defines_text();
 }
 
 std::string version_text(const ops::Quantum& quantum) {
-  return fmt::format("Version: Smalti {} Q{}{} {}\nFeatures: DPC(native) TLS(1.3) tiers(memory map disk distributed)\n"
-                     "Libraries: {}, {}, fmt {}.{}.{}\n",
-                     SMALTI_VERSION, quantum.depth, quantum.hdri ? "-HDRI" : "", machine(), ops::library_version(),
-                     net::library_version(), FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
+  return fmt::format(
+      "Version: Smalti {} Q{}{} {}\nFeatures: DPC(native) TLS(1.3) tiers(memory map disk distributed)\n"
+      "Libraries: {}, {}, fmt {}.{}.{}\n",
+      SMALTI_VERSION, quantum.depth, quantum.hdri ? "-HDRI" : "", machine(), ops::library_version(),
+      net::library_version(), FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
 }
 
 std::string list_text(std::string_view what, std::span<const ops::OperatorInfo> operators) {
@@ -81,7 +87,8 @@ std::string list_text(std::string_view what, std::span<const ops::OperatorInfo> 
   if (same_word(what, "cache")) return "Disk\nDistributed\nMap\nMemory\nPing\n";
   std::string text;
   if (same_word(what, "option"))
-    for (const OptionRow& row : option_table()) text += row_text(fmt::format("-{}", row.name), row.argument, row.help);
+    for (const OptionRow& row : option_table())
+      text += row_text(fmt::format("-{}", row.name), row.argument, row.help);
   if (same_word(what, "virtual-pixel"))
     for (const std::string_view word : virtual_pixel_words()) text += fmt::format("{}\n", word);
   return text;

@@ -15,14 +15,18 @@ namespace smalti::cli {
 namespace {
 
 constexpr std::array<std::string_view, 17> virtual_pixels{
-    "background",    "black",      "checker-tile", "dither",        "edge", "gray",
-    "horizontal-tile", "horizontal-tile-edge", "mirror", "none",    "random", "tile",
-    "transparent",   "undefined",  "vertical-tile", "vertical-tile-edge", "white"};
-constexpr std::array<std::string_view, 7> lists{"cache", "define", "operator", "option", "policy", "resource", "virtual-pixel"};
-constexpr std::array<std::string_view, 11> gravities{"None",   "Center", "East",      "Forget",    "NorthEast", "North",
-                                                     "NorthWest", "SouthEast", "South", "SouthWest", "West"};
+    "background",  "black",     "checker-tile",    "dither",
+    "edge",        "gray",      "horizontal-tile", "horizontal-tile-edge",
+    "mirror",      "none",      "random",          "tile",
+    "transparent", "undefined", "vertical-tile",   "vertical-tile-edge",
+    "white"};
+constexpr std::array<std::string_view, 7> lists{"cache",  "define",   "operator",     "option",
+                                                "policy", "resource", "virtual-pixel"};
+constexpr std::array<std::string_view, 11> gravities{"None",      "Center",    "East",      "Forget",
+                                                     "NorthEast", "North",     "NorthWest", "SouthEast",
+                                                     "South",     "SouthWest", "West"};
 // Events of ImageMagick's that -debug may name; of ours there is one.
-constexpr std::array<std::string_view, 9> debug_events{"all",  "cache", "none",     "exception", "locale",
+constexpr std::array<std::string_view, 9> debug_events{"all",    "cache",    "none",  "exception", "locale",
                                                        "policy", "resource", "trace", "configure"};
 
 std::optional<std::uint64_t> whole_number(std::string_view text) noexcept {
@@ -77,8 +81,8 @@ Result<void> take_limit(Line& line, const Use& use) {
   if (!what) {
     std::array<std::string_view, resource_count> known;
     for (std::size_t i = 0; i < resource_count; ++i) known[i] = name_of(static_cast<Resource>(i));
-    return fail(Errc::invalid,
-                fmt::format("unrecognized resource type `{}'{}", use.words[0], did_you_mean(use.words[0], known)));
+    return fail(Errc::invalid, fmt::format("unrecognized resource type `{}'{}", use.words[0],
+                                           did_you_mean(use.words[0], known)));
   }
   SMALTI_TRY(const std::uint64_t amount, parse_amount(*what, use.words[1]));
   line.script.asked.limits.emplace_back(*what, amount);
@@ -126,7 +130,8 @@ Result<void> take_debug(Line& line, const Use& use) {
     const bool known = std::any_of(debug_events.begin(), debug_events.end(),
                                    [event](std::string_view word) { return same_word(word, event); });
     if (!known)
-      return fail(Errc::invalid, fmt::format("unrecognized event type `{}'{}", event, did_you_mean(event, debug_events)));
+      return fail(Errc::invalid,
+                  fmt::format("unrecognized event type `{}'{}", event, did_you_mean(event, debug_events)));
     if (same_word(event, "cache") || same_word(event, "all")) line.script.debug_cache = true;
     if (same_word(event, "none")) line.script.debug_cache = false;
     rest.remove_prefix(std::min(comma + 1, rest.size()));
@@ -190,7 +195,8 @@ void add_step(Line& line, Verb verb, std::string_view name, std::string_view arg
 
 Result<void> need_images(const Line& line, const Use& use) {
   if (line.images) return {};
-  return fail(Errc::invalid, fmt::format("no images found for operation `{}': name an input before it", use.spelt()));
+  return fail(Errc::invalid,
+              fmt::format("no images found for operation `{}': name an input before it", use.spelt()));
 }
 
 // "0", "-1", "0,2", "1-3", "0--1".
@@ -204,7 +210,8 @@ Result<void> take_indexes(Line& line, const Use& use) {
   static constexpr std::string_view defaults = verb == Verb::swap ? "-2,-1" : "-1";
   SMALTI_CHECK(need_images(line, use));
   const std::string_view indexes = use.plus ? defaults : use.words[0];
-  if (!are_indexes(indexes)) return bad_argument(use.spelt(), indexes, "image numbers such as 0,2 or 1-3 or -1");
+  if (!are_indexes(indexes))
+    return bad_argument(use.spelt(), indexes, "image numbers such as 0,2 or 1-3 or -1");
   add_step(line, verb, "", indexes);
   return {};
 }
@@ -248,27 +255,31 @@ constexpr std::array rows{
               "swap two images of the sequence; +swap the last two"},
     OptionRow{Section::stack, "write", "FILE", 1, true, false, 0, take_write, not_empty,
               "write the sequence here, and go on"},
-    OptionRow{Section::resources, "limit", "NAME AMOUNT", 2, true, false, 0, take_limit, nullptr,
-              "a limit of memory, map, disk, area, width, height, file, thread, throttle, time or list-length"},
-    OptionRow{Section::resources, "distribute-cache", "[ADDRESS:]PORT[,PORT...]", 1, true, false, 0, take_serve, nullptr,
-              "be a pixel server"},
+    OptionRow{
+        Section::resources, "limit", "NAME AMOUNT", 2, true, false, 0, take_limit, nullptr,
+        "a limit of memory, map, disk, area, width, height, file, thread, throttle, time or list-length"},
+    OptionRow{Section::resources, "distribute-cache", "[ADDRESS:]PORT[,PORT...]", 1, true, false, 0,
+              take_serve, nullptr, "be a pixel server"},
     OptionRow{Section::other, "debug", "EVENTS", 1, true, true, 0, take_debug, nullptr,
               "cache: say where each image's pixels are"},
     OptionRow{Section::other, "help", "", 0, true, false, 0, take_help, nullptr, "this text"},
     OptionRow{Section::other, "list", "WHAT", 1, true, false, 0, take_list, a_list,
               "policy, resource, operator, option, define, virtual-pixel or cache"},
-    OptionRow{Section::other, "monitor", "", 0, true, true, 0, take_monitor, nullptr, "tell the progress of work"},
-    OptionRow{Section::other, "quiet", "", 0, true, true, 0, take_nothing, nullptr, "say nothing that can be left unsaid"},
+    OptionRow{Section::other, "monitor", "", 0, true, true, 0, take_monitor, nullptr,
+              "tell the progress of work"},
+    OptionRow{Section::other, "quiet", "", 0, true, true, 0, take_nothing, nullptr,
+              "say nothing that can be left unsaid"},
     OptionRow{Section::other, "verbose", "", 0, true, true, 0, take_verbose, nullptr,
               "tell times, tiles and bytes, and where they are"},
-    OptionRow{Section::other, "version", "", 0, true, false, 0, take_version, nullptr, "version, features, libraries"},
+    OptionRow{Section::other, "version", "", 0, true, false, 0, take_version, nullptr,
+              "version, features, libraries"},
 };
 
 // Words that stand for numbers in an operator's description of its argument.
 bool means_number(std::string_view word) noexcept {
   static constexpr std::array<std::string_view, 18> numbers{
-      "RADIUS", "SIGMA", "DEGREES", "GEOMETRY", "WIDTH", "HEIGHT", "W",    "H",     "X",
-      "Y",      "GAIN",  "AMOUNT",  "THRESHOLD", "N",    "VALUE",  "BITS", "ANGLE", "LEVEL"};
+      "RADIUS", "SIGMA", "DEGREES", "GEOMETRY",  "WIDTH", "HEIGHT", "W",    "H",     "X",
+      "Y",      "GAIN",  "AMOUNT",  "THRESHOLD", "N",     "VALUE",  "BITS", "ANGLE", "LEVEL"};
   return std::find(numbers.begin(), numbers.end(), word) != numbers.end();
 }
 
@@ -287,8 +298,9 @@ const OptionRow* option_named(std::string_view name) noexcept {
 }
 
 tl::unexpected<Error> bad_argument(std::string_view option, std::string_view value, std::string_view hint) {
-  return fail(Errc::invalid, fmt::format("invalid argument for option `{}': {}{}{}", option, value,
-                                         hint.empty() ? "" : " (expected ", hint.empty() ? "" : fmt::format("{})", hint)));
+  return fail(Errc::invalid,
+              fmt::format("invalid argument for option `{}': {}{}{}", option, value,
+                          hint.empty() ? "" : " (expected ", hint.empty() ? "" : fmt::format("{})", hint)));
 }
 
 bool implausible(std::string_view argument, std::string_view value) noexcept {

@@ -27,9 +27,9 @@ struct Use {
 // What has been understood so far.
 struct Line {
   Script script;
-  ops::Settings settings;    // in force
-  std::size_t depth = 0;     // open parentheses
-  bool images = false;       // something was read, so operators have something to work on
+  ops::Settings settings;  // in force
+  std::size_t depth = 0;   // open parentheses
+  bool images = false;     // something was read, so operators have something to work on
 };
 
 using Take = Result<void> (*)(Line&, const Use&);
@@ -52,9 +52,11 @@ std::span<const OptionRow> option_table() noexcept;
 const OptionRow* option_named(std::string_view name) noexcept;
 
 // "invalid argument for option `-sharpen': soft".
-tl::unexpected<Error> bad_argument(std::string_view option, std::string_view value, std::string_view hint = "");
+tl::unexpected<Error> bad_argument(std::string_view option, std::string_view value,
+                                   std::string_view hint = "");
 
-// True where an operator whose argument is described so ("RADIUSxSIGMA") takes numbers only, and `value` has others.
+// True where an operator whose argument is described so ("RADIUSxSIGMA") takes numbers only, and `value` has
+// others.
 bool implausible(std::string_view argument, std::string_view value) noexcept;
 
 // What -list can list: "policy", "resource", ...

@@ -12,8 +12,8 @@ namespace smalti::cli {
 namespace {
 
 // Commands of ImageMagick's that are programs of their own and not offered.
-constexpr std::array<std::string_view, 9> other_commands{"animate", "compare", "composite", "conjure", "display",
-                                                         "import",  "mogrify", "montage",   "stream"};
+constexpr std::array<std::string_view, 9> other_commands{
+    "animate", "compare", "composite", "conjure", "display", "import", "mogrify", "montage", "stream"};
 
 std::string_view base_name(std::string_view path) noexcept {
   const std::size_t slash = path.rfind('/');
@@ -54,8 +54,10 @@ class Parser {
   Result<void> output(std::string_view name) {
     if (line_.depth > 0) return fail(Errc::invalid, fmt::format("unbalanced parenthesis before `{}'", name));
     if (!line_.images)
-      return fail(Errc::invalid,
-                  fmt::format("no images defined `{}': the last word is the output, and no input stands before it", name));
+      return fail(
+          Errc::invalid,
+          fmt::format("no images defined `{}': the last word is the output, and no input stands before it",
+                      name));
     add(Verb::write, name, "");
     written_ = true;
     return {};
@@ -76,12 +78,14 @@ class Parser {
     const ops::OperatorInfo* info = operator_named(plus, name);
     if (row && !(plus ? row->plus : row->minus)) row = nullptr;
     if (!row && !info) return unknown(text, name);
-    const std::size_t takes = info ? (plus || info->argument.empty() ? 0 : 1) : (plus ? row->plus_words : row->words);
+    const std::size_t takes =
+        info ? (plus || info->argument.empty() ? 0 : 1) : (plus ? row->plus_words : row->words);
     if (words_.size() - at_ < takes)
-      return fail(Errc::invalid, fmt::format("option requires an argument `{}'{}", text,
-                                             row && !row->argument.empty() ? fmt::format(": {}", row->argument)
-                                             : info                        ? fmt::format(": {}", info->argument)
-                                                                           : ""));
+      return fail(Errc::invalid,
+                  fmt::format("option requires an argument `{}'{}", text,
+                              row && !row->argument.empty() ? fmt::format(": {}", row->argument)
+                              : info                        ? fmt::format(": {}", info->argument)
+                                                            : ""));
     const auto arguments = words_.subspan(at_, takes);
     at_ += takes;
     // What is both (-depth) is a setting from here on, and done to what has been read.
@@ -94,11 +98,14 @@ class Parser {
     return apply(text, *info, arguments);
   }
 
-  Result<void> apply(std::string_view text, const ops::OperatorInfo& info, std::span<const std::string_view> arguments) {
+  Result<void> apply(std::string_view text, const ops::OperatorInfo& info,
+                     std::span<const std::string_view> arguments) {
     if (!line_.images)
-      return fail(Errc::invalid, fmt::format("no images found for operation `{}': name an input before it", text));
+      return fail(Errc::invalid,
+                  fmt::format("no images found for operation `{}': name an input before it", text));
     const std::string_view argument = arguments.empty() ? std::string_view() : arguments[0];
-    if (!arguments.empty() && implausible(info.argument, argument)) return bad_argument(text, argument, info.argument);
+    if (!arguments.empty() && implausible(info.argument, argument))
+      return bad_argument(text, argument, info.argument);
     add(Verb::apply, info.name, argument);
     return {};
   }
@@ -117,8 +124,9 @@ class Parser {
     if (near && *near == name)  // known, but not in this form
       return fail(Errc::invalid, fmt::format("unrecognized option `{}': there is only `{}{}'", text,
                                              text[0] == '+' ? '-' : '+', name));
-    return fail(Errc::invalid, fmt::format("unrecognized option `{}'{}", text,
-                                           near ? fmt::format(": did you mean `{}{}'?", text[0], *near) : ""));
+    return fail(Errc::invalid,
+                fmt::format("unrecognized option `{}'{}", text,
+                            near ? fmt::format(": did you mean `{}{}'?", text[0], *near) : ""));
   }
 
   void add(Verb verb, std::string_view name, std::string_view argument) {
@@ -128,16 +136,20 @@ class Parser {
   Result<Script> finish() {
     Script& script = line_.script;
     if (script.act == Act::serve && !script.steps.empty())
-      return fail(Errc::invalid, fmt::format("-distribute-cache takes no pictures: `{}'", script.steps.front().name));
+      return fail(Errc::invalid,
+                  fmt::format("-distribute-cache takes no pictures: `{}'", script.steps.front().name));
     if (line_.depth > 0) return fail(Errc::invalid, "unbalanced parenthesis `('");
     if (script.act == Act::identify) {
-      if (script.steps.empty()) return fail(Errc::invalid, "missing an image filename: name what to identify");
+      if (script.steps.empty())
+        return fail(Errc::invalid, "missing an image filename: name what to identify");
       add(Verb::write, "info:", "");
     }
     if (script.act == Act::run && !written_) {
-      if (script.steps.empty() && !line_.images && words_.empty()) script.act = Act::help;
+      if (script.steps.empty() && !line_.images && words_.empty())
+        script.act = Act::help;
       else
-        return fail(Errc::invalid, "missing an output filename: the last word of the command is where the result goes");
+        return fail(Errc::invalid,
+                    "missing an output filename: the last word of the command is where the result goes");
     }
     return std::move(script);
   }
@@ -158,8 +170,8 @@ Result<Script> parse(std::span<const std::string_view> argv, std::span<const ops
   if (!words.empty() && !identify) {
     for (const std::string_view command : other_commands)
       if (words[0] == command)
-        return fail(Errc::unsupported, fmt::format("the command `{}' is not offered: there are convert and identify",
-                                                   command));
+        return fail(Errc::unsupported,
+                    fmt::format("the command `{}' is not offered: there are convert and identify", command));
     identify = words[0] == "identify";
     if (identify || words[0] == "convert" || words[0] == "magick") words = words.subspan(1);
   }

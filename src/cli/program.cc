@@ -39,7 +39,8 @@ bool print(std::string_view text) {
 // Lines for people on stderr, whole, and never through the progress bar.
 class Voice {
  public:
-  Voice(std::string_view name, ProgressStyle style) : name_(name), bar_(STDERR_FILENO, style, Clock::duration{quiet_for}) {}
+  Voice(std::string_view name, ProgressStyle style)
+      : name_(name), bar_(STDERR_FILENO, style, Clock::duration{quiet_for}) {}
 
   void line(std::string_view text) {
     const std::lock_guard lock(mutex_);
@@ -63,14 +64,16 @@ ops::CacheWatch watch_of(const Script& script, house::House& house, Voice& voice
                                    const PixelCache& cache) {
     if (event == ops::CacheEvent::closing) {
       if (script.debug_cache) voice.line(house::destroy_line(name, scene));
-      if (script.verbose) voice.line(fmt::format("{}[{}]:\n{}", name, scene, house::cache_line(cache.counts())));
+      if (script.verbose)
+        voice.line(fmt::format("{}[{}]:\n{}", name, scene, house::cache_line(cache.counts())));
       return;
     }
     const auto uses = house::uses_of(*house.store, cache.id());
     if (script.debug_cache) voice.line(house::open_line(name, scene, cache.spec(), uses));
     if (!script.verbose) return;
-    std::string text = fmt::format("{}[{}]: {}x{}x{}, {} stored", name, scene, cache.spec().size.w, cache.spec().size.h,
-                                   cache.spec().format.channels, house::short_bytes(cache.spec().stored_bytes()));
+    std::string text =
+        fmt::format("{}[{}]: {}x{}x{}, {} stored", name, scene, cache.spec().size.w, cache.spec().size.h,
+                    cache.spec().format.channels, house::short_bytes(cache.spec().stored_bytes()));
     for (const std::string& line : house::tier_lines(uses)) text += "\n" + line;
     voice.line(text);
   };
@@ -110,7 +113,9 @@ Result<void> work(const Script& script, const house::Config& config, Signals& si
   SMALTI_TRY(auto house, house::build(config, house::Purpose::client, log));
   const ops::Workshop workshop = house::workshop_of(
       *house,
-      [&voice](std::string_view what, std::uint64_t done, std::uint64_t of) { voice.bar().report(what, done, of); },
+      [&voice](std::string_view what, std::uint64_t done, std::uint64_t of) {
+        voice.bar().report(what, done, of);
+      },
       watch_of(script, *house, voice));
   const Say say = [&voice](const std::string& text) { voice.line(text); };
   const Call call = house::call_for(*house, signals.stop());

@@ -33,7 +33,8 @@ ProgressStyle style_for(bool terminal, bool monitor) noexcept {
 
 std::string bar_text(std::string_view what, std::uint64_t done, std::uint64_t of, std::size_t width) {
   const std::size_t filled = share(done, of, bar_width);
-  const std::string tail = fmt::format("  [{:#<{}}{: <{}}] {:>3}%", "", filled, "", bar_width - filled, share(done, of, 100));
+  const std::string tail =
+      fmt::format("  [{:#<{}}{: <{}}] {:>3}%", "", filled, "", bar_width - filled, share(done, of, 100));
   const std::size_t room = width > tail.size() ? width - tail.size() : 0;
   return fmt::format("{}{}", what.substr(0, room), tail);
 }

@@ -1,5 +1,5 @@
-// ProgressBar: how far the work is. On a terminal one line that is rewritten, for work that takes over a second; with
-// -monitor always, and line by line where it is no terminal; else nothing.
+// ProgressBar: how far the work is. On a terminal one line that is rewritten, for work that takes over a
+// second; with -monitor always, and line by line where it is no terminal; else nothing.
 #pragma once
 
 #include <chrono>
@@ -40,8 +40,8 @@ class ProgressBar {
   const ProgressStyle style_;
   const Clock::time_point from_;
   std::mutex mutex_;
-  bool drawn_ = false;        // guarded by mutex_
-  std::string last_what_;     // guarded by mutex_
+  bool drawn_ = false;          // guarded by mutex_
+  std::string last_what_;       // guarded by mutex_
   std::uint64_t last_ten_ = 0;  // tenths told of it; guarded by mutex_
 };
 

@@ -18,12 +18,14 @@ namespace {
 
 using Pictures = std::vector<ops::Picture>;
 
-double seconds_since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+double seconds_since(Clock::time_point from) {
+  return std::chrono::duration<double>(Clock::now() - from).count();
+}
 
 std::string described(const ops::Facts& facts) {
-  return fmt::format("{}[{}] {} {}x{} {}x{}{:+}{:+} {}-bit {}{}", facts.file, facts.scene, facts.format, facts.size.w,
-                     facts.size.h, facts.page.size.w, facts.page.size.h, facts.page.x, facts.page.y, facts.depth,
-                     facts.colorspace, facts.alpha ? " with alpha" : "");
+  return fmt::format("{}[{}] {} {}x{} {}x{}{:+}{:+} {}-bit {}{}", facts.file, facts.scene, facts.format,
+                     facts.size.w, facts.size.h, facts.page.size.w, facts.page.size.h, facts.page.x,
+                     facts.page.y, facts.depth, facts.colorspace, facts.alpha ? " with alpha" : "");
 }
 
 // An image number, from 0; from the end where it is negative.
@@ -31,7 +33,8 @@ Result<std::size_t> image_number(std::string_view text, std::size_t count) {
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const auto all = static_cast<std::int64_t>(count);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || number >= all || number < -all)
+  if (text.empty() || error != std::errc() || end != text.data() + text.size() || number >= all ||
+      number < -all)
     return fail(Errc::invalid, fmt::format("no such image `{}' in a sequence of {}", text, count));
   return static_cast<std::size_t>(number < 0 ? number + all : number);
 }
@@ -62,15 +65,26 @@ class Runner {
 
   Result<void> perform(const Step& step) {
     switch (step.verb) {
-      case Verb::read: return read(step);
-      case Verb::apply: return apply(step);
-      case Verb::write: return write(step);
-      case Verb::open: lists_.emplace_back(); return {};
-      case Verb::close: return close();
-      case Verb::clone: return clone(step);
-      case Verb::remove: return remove(step);
-      case Verb::swap: return swap(step);
-      case Verb::reverse: std::reverse(current().begin(), current().end()); return {};
+      case Verb::read:
+        return read(step);
+      case Verb::apply:
+        return apply(step);
+      case Verb::write:
+        return write(step);
+      case Verb::open:
+        lists_.emplace_back();
+        return {};
+      case Verb::close:
+        return close();
+      case Verb::clone:
+        return clone(step);
+      case Verb::remove:
+        return remove(step);
+      case Verb::swap:
+        return swap(step);
+      case Verb::reverse:
+        std::reverse(current().begin(), current().end());
+        return {};
     }
     return fail(Errc::internal, "a step of no known kind");
   }
@@ -118,8 +132,8 @@ class Runner {
     return {};
   }
 
-  // With a %d in the name each image goes to a file of its own. Their numbers are the scenes they had in their files
-  // where these only grow, and else count on from the first.
+  // With a %d in the name each image goes to a file of its own. Their numbers are the scenes they had in
+  // their files where these only grow, and else count on from the first.
   Result<void> write_all(const Step& step) {
     if (current().size() < 2 || !ops::has_scene(step.name))
       return ops::write_pictures(workshop_, call_, current(), step.name, settings_of(step));
@@ -165,7 +179,8 @@ class Runner {
 
   Result<void> swap(const Step& step) {
     SMALTI_TRY(const auto chosen, select_images(step.argument, current().size()));
-    if (chosen.size() != 2) return fail(Errc::invalid, fmt::format("-swap `{}': name two images", step.argument));
+    if (chosen.size() != 2)
+      return fail(Errc::invalid, fmt::format("-swap `{}': name two images", step.argument));
     std::swap(current()[chosen[0]], current()[chosen[1]]);
     return {};
   }

@@ -12,12 +12,13 @@ namespace smalti::cli {
 // A line for people; complete, without a line feed. Any thread.
 using Say = std::function<void(const std::string&)>;
 
-// Does the steps in their order. `say` gets what -verbose tells of each picture read and written. The first error ends
-// it; what was written before stays, nothing half-written does.
-Result<void> run_steps(const Script&, const ops::Workshop&, const Call&, const std::string& temporary, const Say& say);
+// Does the steps in their order. `say` gets what -verbose tells of each picture read and written. The first
+// error ends it; what was written before stays, nothing half-written does.
+Result<void> run_steps(const Script&, const ops::Workshop&, const Call&, const std::string& temporary,
+                       const Say& say);
 
-// Which of `count` images "0,2", "1-3", "-1" or "0--1" select, in that order. Fails with invalid where there is no such
-// image.
+// Which of `count` images "0,2", "1-3", "-1" or "0--1" select, in that order. Fails with invalid where there
+// is no such image.
 Result<std::vector<std::size_t>> select_images(std::string_view indexes, std::size_t count);
 
 }  // namespace smalti::cli

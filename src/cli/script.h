@@ -1,4 +1,5 @@
-// Script: what a command line says. argv is a language, read left to right as ImageMagick 7 reads it; parsing it is pure.
+// Script: what a command line says. argv is a language, read left to right as ImageMagick 7 reads it; parsing
+// it is pure.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ enum class Verb : std::uint8_t {
   write,    // name: a file; the current list stays
   open,     // "(": a new, empty list
   close,    // ")": its images join the list around it
-  clone,    // argument: which images ("-1" the last) of the list around, or of the current one where there is none
+  clone,    // argument: which images ("-1" the last) of the list around, or of the current one where there is
+            // none
   remove,   // argument: which images of the current list
   swap,     // argument: two images of the current list
   reverse,  // the current list
@@ -54,10 +56,11 @@ struct Script {
   bool debug_cache = false;
 };
 
-// argv[0] is the program's name: as `identify` it describes files; under any other (smalti, magick, convert) it is
-// itself. A first word `magick`, `convert` or `identify` says the same. Limits and defines of ours hold for the whole
-// command, wherever they stand; settings and operators go left to right. Fails with invalid (unsupported for commands
-// of ImageMagick that are not offered) and names the option; an unknown one is answered with the nearest known.
+// argv[0] is the program's name: as `identify` it describes files; under any other (smalti, magick, convert)
+// it is itself. A first word `magick`, `convert` or `identify` says the same. Limits and defines of ours hold
+// for the whole command, wherever they stand; settings and operators go left to right. Fails with invalid
+// (unsupported for commands of ImageMagick that are not offered) and names the option; an unknown one is
+// answered with the nearest known.
 Result<Script> parse(std::span<const std::string_view> argv, std::span<const ops::OperatorInfo> operators);
 
 }  // namespace smalti::cli

@@ -7,8 +7,9 @@
 
 namespace smalti::cli {
 
-// Blocks SIGINT, SIGTERM and (unless it is ignored, as under nohup) SIGHUP in this thread and those it starts, and
-// waits for them on a thread of its own. The first asks to stop; a second ends the process at once. One a process.
+// Blocks SIGINT, SIGTERM and (unless it is ignored, as under nohup) SIGHUP in this thread and those it
+// starts, and waits for them on a thread of its own. The first asks to stop; a second ends the process at
+// once. One a process.
 class Signals {
  public:
   Signals();

@@ -46,7 +46,8 @@ Result<T> choose(std::string_view value, const std::array<Word<T>, N>& words) {
 Result<std::uint32_t> whole_number(std::string_view value, std::uint32_t least, std::uint32_t most) {
   std::uint32_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (value.empty() || error != std::errc() || end != value.data() + value.size() || number < least || number > most)
+  if (value.empty() || error != std::errc() || end != value.data() + value.size() || number < least ||
+      number > most)
     return fail(Errc::invalid, fmt::format("`{}' is no whole number from {} to {}", value, least, most));
   return number;
 }
@@ -137,21 +138,24 @@ struct Row {
 
 // Adding a define is adding a row.
 constexpr std::array rows{
-    Row{"registry:cache:hosts", "hosts", "HOST[:PORT],...", "pixel servers for what fits nowhere here", set_hosts},
+    Row{"registry:cache:hosts", "hosts", "HOST[:PORT],...", "pixel servers for what fits nowhere here",
+        set_hosts},
     Row{"cache:hosts", "", "HOST[:PORT],...", "the same", set_hosts},
     Row{"cache:placement", "placement", "auto|round-robin|sharded",
         "whole images server by server, or each image over all servers; auto: by size", set_placement},
-    Row{"cache:first", "first", "N", "the server of the first whole image, from 0; else drawn at random", set_first},
+    Row{"cache:first", "first", "N", "the server of the first whole image, from 0; else drawn at random",
+        set_first},
     Row{"cache:encryption", "encryption", "native|required|none",
         "between Smalti peers always; and none in clear but from this host; or not at all", set_encryption},
-    Row{"cache:magick", "magick", "n16|n8|none", "the handshake that a server greets ImageMagick's clients with",
-        set_greeting},
+    Row{"cache:magick", "magick", "n16|n8|none",
+        "the handshake that a server greets ImageMagick's clients with", set_greeting},
     Row{"cache:max-dpc-clients", "max-dpc-clients", "N", "connections that a server takes", set_clients},
     Row{"cache:max-dpc-unauthenticated-clients", "max-dpc-unauthenticated-clients", "N",
         "of these, connections that have not proved the secret", set_strangers},
     Row{"quantum:depth", "quantum:depth", "8|16", "bits of arithmetic and of stored results", set_depth},
     Row{"quantum:hdri", "quantum:hdri", "true|false", "floating-point samples", set_hdri},
-    Row{"input:salvage", "", "true|false", "take what a truncated picture has, instead of an error", set_salvage},
+    Row{"input:salvage", "", "true|false", "take what a truncated picture has, instead of an error",
+        set_salvage},
     Row{"registry:temporary-path", "", "FOLDER", "where pixels on disk are kept", set_temporary},
     Row{"registry:precision", "", "", "", ignore},
     Row{"registry:date:precision", "", "", "", ignore},
@@ -186,8 +190,7 @@ Result<void> apply_policies(Draft& draft, const Policies& policies) {
 Result<void> apply_define(Draft& draft, std::string_view key, std::string_view value) {
   for (const Row& row : rows) {
     if (!same_word(row.key, key)) continue;
-    if (auto set = row.set(draft, value); !set)
-      return pass(set.error(), fmt::format("-define {}", row.key));
+    if (auto set = row.set(draft, value); !set) return pass(set.error(), fmt::format("-define {}", row.key));
     return {};
   }
   if (!ours(key)) return {};  // a codec's, which reads it where it is needed
@@ -199,7 +202,8 @@ Result<void> apply_define(Draft& draft, std::string_view key, std::string_view v
 std::vector<std::string> notes_of(const Policies& policies) {
   std::vector<std::string> notes = policies.notes();
   for (const PolicyEntry& entry : policies.entries) {
-    if (entry.domain != Domain::cache || entry.name.empty() || same_word(entry.name, "shared-secret")) continue;
+    if (entry.domain != Domain::cache || entry.name.empty() || same_word(entry.name, "shared-secret"))
+      continue;
     std::array<std::string_view, rows.size()> known;
     std::size_t count = 0;
     bool found = false;

@@ -30,8 +30,9 @@ enum class Greeting : std::uint8_t { n16, n8, none };
 
 // What the command line asks for, in its order.
 struct Asked {
-  std::vector<std::pair<Resource, std::uint64_t>> limits;    // -limit
-  std::vector<std::pair<std::string, std::string>> defines;  // -define KEY=VALUE; without "=" the value is empty
+  std::vector<std::pair<Resource, std::uint64_t>> limits;  // -limit
+  std::vector<std::pair<std::string, std::string>>
+      defines;  // -define KEY=VALUE; without "=" the value is empty
 };
 
 struct Config {
@@ -52,9 +53,11 @@ struct Config {
   std::vector<std::string> notes;  // worth a warning, but no reason to stop
 };
 
-// Reads machine, policies and environment. `root` stands before /etc, /proc and /sys, for tests. Fails with invalid and
-// names the define, variable or policy line that is wrong; an unknown define of ours is answered with the nearest known.
-Result<Config> configure(const Asked&, const Policies&, const Environment&, const std::filesystem::path& root = "/");
+// Reads machine, policies and environment. `root` stands before /etc, /proc and /sys, for tests. Fails with
+// invalid and names the define, variable or policy line that is wrong; an unknown define of ours is answered
+// with the nearest known.
+Result<Config> configure(const Asked&, const Policies&, const Environment&,
+                         const std::filesystem::path& root = "/");
 
 // For -help: "cache:placement", what may stand behind it, and what it does.
 struct DefineInfo {

@@ -34,8 +34,8 @@ StorePtr distributed(House& house) {
   return cluster_store(*house.loop, house.heap, house.log, std::move(options));
 }
 
-// A server goes on to other servers only where the command line says so: a policy's hosts are meant for clients, and
-// would make every server of a site a gateway to itself.
+// A server goes on to other servers only where the command line says so: a policy's hosts are meant for
+// clients, and would make every server of a site a gateway to itself.
 bool goes_further(const Config& config, Purpose purpose) {
   return !config.hosts.empty() && (purpose == Purpose::client || config.hosts_defined);
 }
@@ -43,7 +43,8 @@ bool goes_further(const Config& config, Purpose purpose) {
 Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
   const Config& config = house.config;
   std::vector<Tier> tiers;
-  // Memory and disk are always there, if without room: so that the error of a full house names them and their cure.
+  // Memory and disk are always there, if without room: so that the error of a full house names them and their
+  // cure.
   tiers.push_back({"Memory", memory_store(house.ledger)});
   if (config.limits[Resource::map] > 0) {
     SMALTI_TRY(StorePtr mapped, mapped_store(house.ledger, config.temporary));
@@ -64,7 +65,8 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
     const auto threads = static_cast<std::uint32_t>(house->config.limits[Resource::thread]);
     SMALTI_TRY(house->engine, ops::start_engine({threads}, log));
   }
-  if (purpose == Purpose::server || goes_further(house->config, purpose)) house->loop = std::make_unique<net::Loop>();
+  if (purpose == Purpose::server || goes_further(house->config, purpose))
+    house->loop = std::make_unique<net::Loop>();
   house->behind = std::make_unique<Pool>(behind_threads);
   house->ahead = std::make_unique<Pool>(ahead_threads);
   SMALTI_TRY(std::vector<Tier> tiers, tiers_of(*house, purpose));
@@ -76,7 +78,8 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
 
 ops::Workshop workshop_of(House& house, ops::Progress progress, ops::CacheWatch watch) {
   const Limits& limits = house.config.limits;
-  ops::Workshop workshop{{house.store, house.ledger, house.heap, *house.ahead}, house.config.quantum, house.log};
+  ops::Workshop workshop{
+      {house.store, house.ledger, house.heap, *house.ahead}, house.config.quantum, house.log};
   workshop.threads = static_cast<std::uint32_t>(limits[Resource::thread]);
   workshop.memory_limit = limits[Resource::memory];
   workshop.salvage = house.config.salvage;

@@ -15,8 +15,8 @@
 
 namespace smalti::house {
 
-// Members die bottom-up: whoever uses another stands below it. REQUIRES: every picture and cache dies before the house,
-// and the Log after it.
+// Members die bottom-up: whoever uses another stands below it. REQUIRES: every picture and cache dies before
+// the house, and the Log after it.
 struct House {
   House(Config c, Log& l) : config(std::move(c)), log(l), ledger(config.limits) {}
 
@@ -24,11 +24,11 @@ struct House {
   Log& log;
   Ledger ledger;
   TileHeap heap;
-  std::unique_ptr<ops::Engine> engine;   // null in a server
-  std::unique_ptr<net::Loop> loop;       // null where nothing leaves this host
-  std::unique_ptr<Pool> behind;          // puts on their way down
-  std::unique_ptr<Pool> ahead;           // reads on their way up
-  std::shared_ptr<TileStore> store;      // memory, map, disk, servers
+  std::unique_ptr<ops::Engine> engine;  // null in a server
+  std::unique_ptr<net::Loop> loop;      // null where nothing leaves this host
+  std::unique_ptr<Pool> behind;         // puts on their way down
+  std::unique_ptr<Pool> ahead;          // reads on their way up
+  std::shared_ptr<TileStore> store;     // memory, map, disk, servers
 };
 
 // What the house is for: a client works on pictures, a server keeps tiles for others.

@@ -13,7 +13,7 @@ std::string places_text(const std::string& tier, const std::vector<std::string>&
   std::string text;
   for (std::size_t i = 0; i < places.size(); ++i) {
     if (places[i].empty()) continue;
-    const std::string_view joint = text.empty() ? (tier == "Distributed" ? " on " : " in ")
+    const std::string_view joint = text.empty()             ? (tier == "Distributed" ? " on " : " in ")
                                    : i + 1 == places.size() ? " and "
                                                             : ", ";
     text += fmt::format("{}{}", joint, places[i]);
@@ -53,7 +53,8 @@ std::string where_text(const std::vector<TierUse>& uses) {
       bytes += uses[i].bytes;
       places.push_back(uses[i].place);
     }
-    text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", tier, short_bytes(bytes), places_text(tier, places));
+    text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", tier, short_bytes(bytes),
+                        places_text(tier, places));
   }
   return text.empty() ? "nothing stored" : text;
 }
@@ -77,10 +78,11 @@ std::vector<std::string> tier_lines(const std::vector<TierUse>& uses) {
 }
 
 std::string cache_line(const CacheCounts& counts) {
-  return fmt::format("  cache: {} reads, {} writes; {} tiles ({}) put to the store, {} ({}) got from it, {} of them ahead; "
-                     "waited {:.2f} s",
-                     counts.reads, counts.writes, counts.tiles_put, short_bytes(counts.bytes_put), counts.tiles_got,
-                     short_bytes(counts.bytes_got), counts.ahead_used, static_cast<double>(counts.wait_ns) * 1e-9);
+  return fmt::format(
+      "  cache: {} reads, {} writes; {} tiles ({}) put to the store, {} ({}) got from it, {} of them ahead; "
+      "waited {:.2f} s",
+      counts.reads, counts.writes, counts.tiles_put, short_bytes(counts.bytes_put), counts.tiles_got,
+      short_bytes(counts.bytes_got), counts.ahead_used, static_cast<double>(counts.wait_ns) * 1e-9);
 }
 
 }  // namespace smalti::house

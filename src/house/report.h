@@ -20,7 +20,8 @@ std::vector<TierUse> uses_of(const TileStore&, const std::optional<ImageId>&);
 std::string where_text(const std::vector<TierUse>&);
 
 // "open in.jpg[0] (Memory 12MiB, Distributed 30MiB on a:6668, 3840x2400x3 26.4MiB)"
-std::string open_line(const std::string& name, std::uint32_t scene, const ImageSpec&, const std::vector<TierUse>&);
+std::string open_line(const std::string& name, std::uint32_t scene, const ImageSpec&,
+                      const std::vector<TierUse>&);
 std::string destroy_line(const std::string& name, std::uint32_t scene);
 
 // One line a tier and place: "  Distributed 15MiB in 80 tiles on 192.168.100.50:6668".

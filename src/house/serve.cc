@@ -17,12 +17,15 @@ constexpr std::size_t waiter_threads = 16;
 std::optional<wire::magick::Dialect> greeting_of(const Config& config) {
   wire::magick::Dialect dialect;
   switch (config.greeting) {
-    case Greeting::n16: dialect.handshake = wire::magick::Handshake::n16; return dialect;
+    case Greeting::n16:
+      dialect.handshake = wire::magick::Handshake::n16;
+      return dialect;
     case Greeting::n8:  // what ImageMagick 6 speaks; its requests are shaped otherwise, too
       dialect.handshake = wire::magick::Handshake::n8;
       dialect.build.family = wire::magick::Family::im6;
       return dialect;
-    case Greeting::none: break;
+    case Greeting::none:
+      break;
   }
   return std::nullopt;
 }
@@ -52,8 +55,10 @@ void ServerHouse::drain(Clock::duration grace) {
 Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector<HostPort>& where, Log& log) {
   if (config.secret.empty())
     return fail(Errc::unauthorized,
-                "a pixel server needs a shared secret: set one in policy.xml, in /etc/smalti or ~/.config/smalti, the same "
-                "for all hosts: <policy domain=\"cache\" name=\"shared-secret\" value=\"PASSPHRASE\" stealth=\"true\"/>");
+                "a pixel server needs a shared secret: set one in policy.xml, in /etc/smalti or "
+                "~/.config/smalti, the same "
+                "for all hosts: <policy domain=\"cache\" name=\"shared-secret\" value=\"PASSPHRASE\" "
+                "stealth=\"true\"/>");
   auto made = std::make_unique<ServerHouse>();
   SMALTI_TRY(made->house, build(std::move(config), Purpose::server, log));
   made->waiters = std::make_unique<Pool>(waiter_threads);
@@ -62,9 +67,11 @@ Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector
   House& house = *made->house;
   MagickOptions guests;
   guests.local = house.config.hosts.empty() || !house.config.hosts_defined;
-  made->door = std::make_unique<MagickDoor>(CacheParts{house.store, house.ledger, house.heap, *house.ahead}, log, guests);
+  made->door = std::make_unique<MagickDoor>(CacheParts{house.store, house.ledger, house.heap, *house.ahead},
+                                            log, guests);
   for (const HostPort& at : where) {
-    ServerParts parts{*house.loop, house.store, house.ledger, house.heap, *made->waiters, log, made->door->handler()};
+    ServerParts parts{*house.loop,    house.store, house.ledger,         house.heap,
+                      *made->waiters, log,         made->door->handler()};
     SMALTI_TRY(auto server, Server::listen(std::move(parts), options_for(house.config, at)));
     made->servers.push_back(std::move(server));
   }

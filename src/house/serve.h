@@ -14,7 +14,7 @@ namespace smalti::house {
 // Members die bottom-up. REQUIRES: as House.
 struct ServerHouse {
   std::unique_ptr<House> house;
-  std::unique_ptr<Pool> waiters;  // wait for the store on behalf of the loop
+  std::unique_ptr<Pool> waiters;     // wait for the store on behalf of the loop
   std::unique_ptr<MagickDoor> door;  // where ImageMagick's own clients come in
   std::vector<std::unique_ptr<Server>> servers;
 
@@ -22,7 +22,8 @@ struct ServerHouse {
   void drain(Clock::duration grace);
 };
 
-// Fails with unauthorized where no shared secret is set, and says how to set one; with io where a port is taken.
+// Fails with unauthorized where no shared secret is set, and says how to set one; with io where a port is
+// taken.
 Result<std::unique_ptr<ServerHouse>> open_ports(Config, const std::vector<HostPort>& where, Log&);
 
 // "smalti: serving pixels on 127.0.0.1:6668 (memory 1GiB, map 0B, disk 4GiB), id 0123456789abcdef"

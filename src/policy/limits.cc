@@ -22,13 +22,16 @@ void raise_peak(std::atomic<std::uint64_t>& peak, std::uint64_t now) noexcept {
 
 std::string_view name_of(Resource what) noexcept {
   static constexpr std::array<std::string_view, resource_count> names{
-      "width", "height", "area", "memory", "map", "disk", "file", "thread", "throttle", "time", "list-length"};
+      "width", "height", "area",     "memory", "map",        "disk",
+      "file",  "thread", "throttle", "time",   "list-length"};
   const auto index = static_cast<std::size_t>(what);
   return index < names.size() ? names[index] : "unknown";
 }
 
 Hold::Hold(Hold&& other) noexcept
-    : ledger_(std::exchange(other.ledger_, nullptr)), what_(other.what_), amount_(std::exchange(other.amount_, 0)) {}
+    : ledger_(std::exchange(other.ledger_, nullptr)),
+      what_(other.what_),
+      amount_(std::exchange(other.amount_, 0)) {}
 
 Hold& Hold::operator=(Hold&& other) noexcept {
   if (this != &other) {
@@ -80,19 +83,21 @@ std::uint64_t Ledger::room(Resource what) const noexcept {
 Result<void> Ledger::fits(Resource what, std::uint64_t amount) const {
   if (amount <= limit(what)) return {};
   return fail(Errc::limit,
-              fmt::format("{} {} exceeds the limit of {}; raise it with {}", name_of(what), print_amount(what, amount),
-                          print_amount(what, limit(what)), cure(what)));
+              fmt::format("{} {} exceeds the limit of {}; raise it with {}", name_of(what),
+                          print_amount(what, amount), print_amount(what, limit(what)), cure(what)));
 }
 
 Error Ledger::exhausted(Resource what, std::uint64_t amount) const {
-  return Error{Errc::limit, fmt::format("cache resources exhausted: {} limit {}, {} in use, {} more needed; raise it "
-                                        "with {}",
-                                        name_of(what), print_amount(what, limit(what)), print_amount(what, used(what)),
-                                        print_amount(what, amount), cure(what))};
+  return Error{Errc::limit,
+               fmt::format("cache resources exhausted: {} limit {}, {} in use, {} more needed; raise it "
+                           "with {}",
+                           name_of(what), print_amount(what, limit(what)), print_amount(what, used(what)),
+                           print_amount(what, amount), cure(what))};
 }
 
 std::string Ledger::cure(Resource what) {
-  return fmt::format("-limit {}, {} or the policy `{}'", name_of(what), limit_variable("MAGICK", what), name_of(what));
+  return fmt::format("-limit {}, {} or the policy `{}'", name_of(what), limit_variable("MAGICK", what),
+                     name_of(what));
 }
 
 void Ledger::give_back(Resource what, std::uint64_t amount) noexcept {

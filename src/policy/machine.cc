@@ -71,7 +71,8 @@ std::uint64_t control_group_memory(const fs::path& root) {
     if (group.controllers.empty())
       lowest = std::min(lowest, lowest_upwards(root / "sys/fs/cgroup", group.path, "memory.max"));
     else if ((',' + group.controllers + ',').find(",memory,") != std::string::npos)
-      lowest = std::min(lowest, lowest_upwards(root / "sys/fs/cgroup/memory", group.path, "memory.limit_in_bytes"));
+      lowest = std::min(lowest,
+                        lowest_upwards(root / "sys/fs/cgroup/memory", group.path, "memory.limit_in_bytes"));
   }
   return lowest;
 }

@@ -18,12 +18,12 @@ struct Machine {
 // `root` stands before /proc and /sys, for tests.
 Machine measure_machine(const std::filesystem::path& temporary, const std::filesystem::path& root = "/");
 
-// The lowest memory limit of this process's control group and of those above it (versions 1 and 2); unlimited where
-// there is none.
+// The lowest memory limit of this process's control group and of those above it (versions 1 and 2); unlimited
+// where there is none.
 std::uint64_t control_group_memory(const std::filesystem::path& root);
 
-// Half the memory, no map, the free disk less a tenth, three quarters of the descriptors (at least 64), the cores; no
-// limit of width, height, area, time and list-length; no throttle.
+// Half the memory, no map, the free disk less a tenth, three quarters of the descriptors (at least 64), the
+// cores; no limit of width, height, area, time and list-length; no throttle.
 Limits default_limits(const Machine&) noexcept;
 
 }  // namespace smalti

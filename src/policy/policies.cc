@@ -38,7 +38,8 @@ class Loader {
  private:
   Result<void> take(const std::string& text, const fs::path& file, int depth) {
     if (++files_ > most_files)
-      return fail(Errc::invalid, fmt::format("policy {}: more than {} policy files", file.string(), most_files));
+      return fail(Errc::invalid,
+                  fmt::format("policy {}: more than {} policy files", file.string(), most_files));
     SMALTI_TRY(std::vector<PolicyItem> items, parse_policy(text, file.string()));
     for (PolicyItem& item : items) {
       if (auto* entry = std::get_if<PolicyEntry>(&item)) {
@@ -52,9 +53,8 @@ class Loader {
 
   Result<void> include(const PolicyInclude& include, const fs::path& from, int depth) {
     const auto wrong = [&](std::string_view what) {
-      return fail(Errc::invalid,
-                  fmt::format("policy {} line {}: <include file=\"{}\">: {}", from.string(), include.line, include.target,
-                              what));
+      return fail(Errc::invalid, fmt::format("policy {} line {}: <include file=\"{}\">: {}", from.string(),
+                                             include.line, include.target, what));
     };
     if (depth == deepest_include) return wrong("too many files include one another");
     const fs::path target = from.parent_path() / include.target;
@@ -70,7 +70,8 @@ class Loader {
     const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (descriptor < 0) {
       const int why = errno;
-      if (why == ENOENT || why == ENOTDIR || (cache_only_ && why == EACCES)) return std::optional<std::string>();
+      if (why == ENOENT || why == ENOTDIR || (cache_only_ && why == EACCES))
+        return std::optional<std::string>();
       return fail(Errc::io, "policy " + file.string(), why);
     }
     std::string text(longest_policy + 1, '\0');  // one more: parse_policy refuses what is longer
@@ -143,7 +144,8 @@ Result<Ceilings> Policies::ceilings() const {
     const auto amount = parse_amount(*what, entry.value);
     if (!amount) return pass(amount.error(), entry.where());
     std::optional<Ceiling>& so_far = lowest[static_cast<std::size_t>(*what)];
-    const bool stricter = !so_far || (*what == Resource::throttle ? *amount > so_far->amount : *amount < so_far->amount);
+    const bool stricter =
+        !so_far || (*what == Resource::throttle ? *amount > so_far->amount : *amount < so_far->amount);
     if (stricter) so_far = Ceiling{*amount, entry.where()};
   }
   return lowest;
@@ -153,7 +155,8 @@ std::vector<std::string> Policies::notes() const {
   std::vector<std::string> notes;
   for (const PolicyEntry& entry : entries)
     if (entry.domain == Domain::resource && !resource_named(entry.name) && !known_elsewhere(entry.name))
-      notes.push_back(fmt::format("{}: unknown resource `{:.64}', which limits nothing", entry.where(), entry.name));
+      notes.push_back(
+          fmt::format("{}: unknown resource `{:.64}', which limits nothing", entry.where(), entry.name));
   return notes;
 }
 

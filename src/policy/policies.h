@@ -15,8 +15,8 @@ namespace smalti {
 
 struct PolicyPlace {
   std::filesystem::path file;
-  // Of a distribution's ImageMagick only the domain `cache` counts: its resource ceilings are meant for a program that
-  // has nowhere to go beyond them. Such a file may be unreadable, too.
+  // Of a distribution's ImageMagick only the domain `cache` counts: its resource ceilings are meant for a
+  // program that has nowhere to go beyond them. Such a file may be unreadable, too.
   bool cache_only = false;
 };
 
@@ -43,7 +43,8 @@ struct Policies {
   std::vector<std::string> notes() const;
 };
 
-// Files that do not exist are skipped. Fails with invalid on a malformed one, with io on one that cannot be read.
+// Files that do not exist are skipped. Fails with invalid on a malformed one, with io on one that cannot be
+// read.
 Result<Policies> load_policies(const std::vector<PolicyPlace>&);
 
 }  // namespace smalti

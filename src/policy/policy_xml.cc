@@ -16,8 +16,8 @@ namespace {
 constexpr std::size_t most_items = 10'000;
 constexpr std::size_t longest_word = 64;  // of hostile text in messages
 
-constexpr std::array<std::string_view, 9> domains{"Undefined", "Cache",  "Coder", "Delegate", "Filter",
-                                                  "Module",    "Path", "Resource", "System"};
+constexpr std::array<std::string_view, 9> domains{"Undefined", "Cache", "Coder",    "Delegate", "Filter",
+                                                  "Module",    "Path",  "Resource", "System"};
 
 class Reader {
  public:
@@ -28,8 +28,11 @@ class Reader {
     if (const std::size_t nul = text_.find('\0'); nul != std::string_view::npos)
       return wrong(nul, "a zero byte, which no policy has");
     pugi::xml_document document;
-    const auto parsed = document.load_buffer(text_.data(), text_.size(), pugi::parse_cdata, pugi::encoding_utf8);
-    if (!parsed) return wrong(static_cast<std::size_t>(std::max<std::ptrdiff_t>(parsed.offset, 0)), parsed.description());
+    const auto parsed =
+        document.load_buffer(text_.data(), text_.size(), pugi::parse_cdata, pugi::encoding_utf8);
+    if (!parsed)
+      return wrong(static_cast<std::size_t>(std::max<std::ptrdiff_t>(parsed.offset, 0)),
+                   parsed.description());
     bool found = false;
     for (const pugi::xml_node node : document.children()) {
       if (node.type() != pugi::node_element) continue;
@@ -72,7 +75,9 @@ class Reader {
         entry.domain = static_cast<Domain>(at - domains.begin());
       } else if (same_word(key, "stealth")) {
         const auto flag = parse_flag(value);
-        if (!flag) return wrong_node(node, fmt::format("stealth is `{}', not true or false", value.substr(0, longest_word)));
+        if (!flag)
+          return wrong_node(node,
+                            fmt::format("stealth is `{}', not true or false", value.substr(0, longest_word)));
         entry.stealth = *flag;
       } else if (same_word(key, "name")) {
         entry.name = value;
@@ -113,7 +118,8 @@ class Reader {
     return fail(Errc::invalid, fmt::format("policy {} line {}: {}", file_, line_at(offset), what));
   }
   tl::unexpected<Error> wrong_node(pugi::xml_node node, std::string_view what) {
-    return wrong(offset_of(node), fmt::format("<{}>: {}", std::string_view(node.name()).substr(0, longest_word), what));
+    return wrong(offset_of(node),
+                 fmt::format("<{}>: {}", std::string_view(node.name()).substr(0, longest_word), what));
   }
 
   const std::string_view text_;

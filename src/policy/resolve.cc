@@ -80,7 +80,8 @@ Result<fs::path> temporary_folder(const std::optional<std::string>& registry, co
                                   const Environment& environment) {
   if (registry && !registry->empty()) return usable(*registry, "registry:temporary-path");
   for (const Domain domain : {Domain::resource, Domain::system})
-    if (const PolicyEntry* entry = policies.first(domain, "temporary-path")) return usable(entry->value, entry->where());
+    if (const PolicyEntry* entry = policies.first(domain, "temporary-path"))
+      return usable(entry->value, entry->where());
   for (const char* name : {"SMALTI_TEMPORARY_PATH", "MAGICK_TEMPORARY_PATH", "MAGICK_TMPDIR", "TMPDIR"})
     if (const auto folder = environment(name)) return usable(*folder, name);
   return usable("/tmp", "default");
@@ -88,10 +89,12 @@ Result<fs::path> temporary_folder(const std::optional<std::string>& registry, co
 
 std::string list_resource(const Limits& limits) {
   static constexpr std::array<Resource, resource_count> order{
-      Resource::width, Resource::height, Resource::area,   Resource::list_length, Resource::memory, Resource::map,
-      Resource::disk,  Resource::file,   Resource::thread, Resource::throttle,    Resource::time};
+      Resource::width,  Resource::height,   Resource::area, Resource::list_length,
+      Resource::memory, Resource::map,      Resource::disk, Resource::file,
+      Resource::thread, Resource::throttle, Resource::time};
   std::string text = "Resource limits:\n";
-  for (const Resource what : order) text += fmt::format("  {}: {}\n", title_of(what), print_amount(what, limits[what]));
+  for (const Resource what : order)
+    text += fmt::format("  {}: {}\n", title_of(what), print_amount(what, limits[what]));
   return text;
 }
 

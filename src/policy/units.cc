@@ -20,15 +20,20 @@ Unit unit_of(Resource what) noexcept {
   switch (what) {
     case Resource::width:
     case Resource::height:
-    case Resource::area: return Unit::pixels;
+    case Resource::area:
+      return Unit::pixels;
     case Resource::memory:
     case Resource::map:
-    case Resource::disk: return Unit::bytes;
-    case Resource::throttle: return Unit::milliseconds;
-    case Resource::time: return Unit::seconds;
+    case Resource::disk:
+      return Unit::bytes;
+    case Resource::throttle:
+      return Unit::milliseconds;
+    case Resource::time:
+      return Unit::seconds;
     case Resource::file:
     case Resource::thread:
-    case Resource::list_length: break;
+    case Resource::list_length:
+      break;
   }
   return Unit::count;
 }
@@ -86,13 +91,14 @@ std::optional<long double> time_factor(std::string_view word) noexcept {
 Result<std::uint64_t> parse_amount(Resource what, std::string_view text) {
   const std::string_view word = trimmed(text);
   const auto refuse = [&]() -> Result<std::uint64_t> {
-    return fail(Errc::invalid, fmt::format("`{}' is no amount for limit {}: write a number with its unit, such as {}, "
-                                           "or unlimited",
-                                           word.substr(0, longest_amount), name_of(what),
-                                           unit_of(what) == Unit::bytes     ? "512MiB"
-                                           : unit_of(what) == Unit::pixels  ? "16KP"
-                                           : unit_of(what) == Unit::seconds ? "3600 or `2 hours'"
-                                                                            : "64"));
+    return fail(Errc::invalid,
+                fmt::format("`{}' is no amount for limit {}: write a number with its unit, such as {}, "
+                            "or unlimited",
+                            word.substr(0, longest_amount), name_of(what),
+                            unit_of(what) == Unit::bytes     ? "512MiB"
+                            : unit_of(what) == Unit::pixels  ? "16KP"
+                            : unit_of(what) == Unit::seconds ? "3600 or `2 hours'"
+                                                             : "64"));
   };
   if (same_word(word, "unlimited")) return unlimited;
   // from_chars alone would also take "inf", "nan" and a sign.

@@ -55,7 +55,8 @@ std::optional<bool> parse_flag(std::string_view text) noexcept {
   return std::nullopt;
 }
 
-std::optional<std::string_view> nearest_word(std::string_view typed, std::span<const std::string_view> known) {
+std::optional<std::string_view> nearest_word(std::string_view typed,
+                                             std::span<const std::string_view> known) {
   if (typed.empty() || typed.size() > longest_word) return std::nullopt;
   std::optional<std::string_view> best;
   std::size_t fewest = (typed.size() + 2) / 3 + 1;
@@ -69,7 +70,8 @@ std::optional<std::string_view> nearest_word(std::string_view typed, std::span<c
   return best;
 }
 
-std::string did_you_mean(std::string_view typed, std::span<const std::string_view> known, std::string_view prefix) {
+std::string did_you_mean(std::string_view typed, std::span<const std::string_view> known,
+                         std::string_view prefix) {
   const auto near = nearest_word(typed, known);
   return near ? fmt::format(": did you mean `{}{}'?", prefix, *near) : std::string();
 }

@@ -14,9 +14,12 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const std::vector<ops::OperatorInfo> operators{{"negate", "", ""},          {"sharpen", "RADIUSxSIGMA", ""},
-                                               {"resize", "GEOMETRY", ""},  {"rotate", "DEGREES", ""},
-                                               {"colorspace", "NAME", ""},  {"depth", "BITS", ""},
+const std::vector<ops::OperatorInfo> operators{{"negate", "", ""},
+                                               {"sharpen", "RADIUSxSIGMA", ""},
+                                               {"resize", "GEOMETRY", ""},
+                                               {"rotate", "DEGREES", ""},
+                                               {"colorspace", "NAME", ""},
+                                               {"depth", "BITS", ""},
                                                {"repage", "GEOMETRY", "", true}};
 
 std::vector<std::string> split(const std::string& line) {
@@ -35,13 +38,15 @@ Result<Script> parse_line(const std::string& line) { return parse_words(split(li
 
 std::string dump(const Script& script) {
   static constexpr std::string_view acts[] = {"run", "identify", "serve", "list", "version", "help"};
-  static constexpr std::string_view verbs[] = {"read", "apply", "write", "open", "close", "clone", "delete", "swap", "reverse"};
+  static constexpr std::string_view verbs[] = {"read",  "apply",  "write", "open",   "close",
+                                               "clone", "delete", "swap",  "reverse"};
   std::string text(acts[static_cast<int>(script.act)]);
   if (!script.list.empty()) text += " " + script.list;
   if (script.verbose) text += " verbose";
   if (script.monitor) text += " monitor";
   if (script.debug_cache) text += " debug-cache";
-  for (const auto& [what, amount] : script.asked.limits) text += fmt::format(" limit:{}={}", name_of(what), amount);
+  for (const auto& [what, amount] : script.asked.limits)
+    text += fmt::format(" limit:{}={}", name_of(what), amount);
   for (const auto& [key, value] : script.asked.defines) text += fmt::format(" define:{}={}", key, value);
   for (const HostPort& at : script.serve) text += fmt::format(" at:{}|{}", at.host, at.port);
   for (const Step& step : script.steps) {
@@ -66,7 +71,8 @@ TEST(Parse, ReadsCommandLines) {
       {"magick convert in.jpg out.png", "run\nread in.jpg\nwrite out.png"},
       {"smalti magick in.jpg out.png", "run\nread in.jpg\nwrite out.png"},
       {"smalti -limit memory 1GiB -limit map 2GiB -limit disk 4GiB -define "
-       "registry:cache:hosts=192.168.100.50:6668,192.168.100.51:6668 myhugeimage.jpg -sharpen 5x2 myhugeimage.png",
+       "registry:cache:hosts=192.168.100.50:6668,192.168.100.51:6668 myhugeimage.jpg -sharpen 5x2 "
+       "myhugeimage.png",
        "run limit:memory=1073741824 limit:map=2147483648 limit:disk=4294967296 "
        "define:registry:cache:hosts=192.168.100.50:6668,192.168.100.51:6668"
        "\nread myhugeimage.jpg [registry:cache:hosts=192.168.100.50:6668,192.168.100.51:6668]"
@@ -84,18 +90,22 @@ TEST(Parse, ReadsCommandLines) {
       {"smalti a.png +repage -repage 10x10+1+1 out.png",
        "run\nread a.png\napply repage\napply repage 10x10+1+1\nwrite out.png"},
       {"smalti a.png ( +clone -negate ) ( -clone 0,1 -reverse ) +swap -delete 0--2 -write mid.png out.png",
-       "run\nread a.png\nopen\nclone -1\napply negate\nclose\nopen\nclone 0,1\nreverse\nclose\nswap -2,-1\ndelete 0--2"
+       "run\nread a.png\nopen\nclone -1\napply negate\nclose\nopen\nclone 0,1\nreverse\nclose\nswap "
+       "-2,-1\ndelete 0--2"
        "\nwrite mid.png\nwrite out.png"},
       {"smalti - -negate png:-", "run\nread -\napply negate\nwrite png:-"},
       {"smalti -define png:compression-level=9 a.png out.png",
-       "run define:png:compression-level=9\nread a.png [png:compression-level=9]\nwrite out.png [png:compression-level=9]"},
+       "run define:png:compression-level=9\nread a.png [png:compression-level=9]\nwrite out.png "
+       "[png:compression-level=9]"},
       {"smalti -define input:salvage +define input:salvage a.png out.png", "run\nread a.png\nwrite out.png"},
-      {"smalti -verbose -monitor +monitor -debug cache a.png info:", "run verbose debug-cache\nread a.png\nwrite info:"},
+      {"smalti -verbose -monitor +monitor -debug cache a.png info:",
+       "run verbose debug-cache\nread a.png\nwrite info:"},
       {"smalti -debug all -debug none a.png info:", "run\nread a.png\nwrite info:"},
       {"identify a.png b.png", "identify\nread a.png\nread b.png\nwrite info:"},
       {"magick identify -verbose a.png", "identify verbose\nread a.png\nwrite info:"},
       {"smalti -distribute-cache 6668", "serve at:|6668"},
-      {"smalti -distribute-cache 127.0.0.1:6668,6669 -limit disk 0", "serve limit:disk=0 at:127.0.0.1|6668 at:127.0.0.1|6669"},
+      {"smalti -distribute-cache 127.0.0.1:6668,6669 -limit disk 0",
+       "serve limit:disk=0 at:127.0.0.1|6668 at:127.0.0.1|6669"},
       {"smalti -distribute-cache [::1]:0", "serve at:::1|0"},
       {"smalti -limit memory 1KiB -list resource", "list resource limit:memory=1024"},
       {"smalti -version", "version"},
@@ -114,33 +124,44 @@ TEST(Parse, SaysInOneLineWhatIsWrong) {
   const Golden table[] = {
       {"smalti a.png -sharpn 5x2 out.png", "unrecognized option `-sharpn': did you mean `-sharpen'?"},
       {"smalti a.png -frobnicate out.png", "unrecognized option `-frobnicate'"},
-      {"smalti a.png -virtual-pixl edge out.png", "unrecognized option `-virtual-pixl': did you mean `-virtual-pixel'?"},
+      {"smalti a.png -virtual-pixl edge out.png",
+       "unrecognized option `-virtual-pixl': did you mean `-virtual-pixel'?"},
       {"smalti a.png +negate out.png", "unrecognized option `+negate': there is only `-negate'"},
       {"smalti a.png +limit out.png", "unrecognized option `+limit': there is only `-limit'"},
-      {"smalti a.png -sharpen soft out.png", "invalid argument for option `-sharpen': soft (expected RADIUSxSIGMA)"},
+      {"smalti a.png -sharpen soft out.png",
+       "invalid argument for option `-sharpen': soft (expected RADIUSxSIGMA)"},
       {"smalti a.png -rotate x out.png", "invalid argument for option `-rotate': x (expected DEGREES)"},
       {"smalti a.png -resize", "option requires an argument `-resize': GEOMETRY"},
       {"smalti -limit memory", "option requires an argument `-limit': NAME AMOUNT"},
       {"smalti -limit memry 5 a.png b.png", "unrecognized resource type `memry': did you mean `memory'?"},
-      {"smalti -limit memory lots a.png b.png", "`lots' is no amount for limit memory: write a number with its unit, such "
-                                                "as 512MiB, or unlimited"},
-      {"smalti -virtual-pixel miror a.png b.png", "unrecognized virtual pixel method `miror': did you mean `mirror'?"},
-      {"smalti -quality best a.png b.png", "invalid argument for option `-quality': best (expected a whole number from 0 to 100)"},
-      {"smalti -depth 0 a.png b.png", "invalid argument for option `-depth': 0 (expected a whole number from 1 to 64)"},
+      {"smalti -limit memory lots a.png b.png",
+       "`lots' is no amount for limit memory: write a number with its unit, such "
+       "as 512MiB, or unlimited"},
+      {"smalti -virtual-pixel miror a.png b.png",
+       "unrecognized virtual pixel method `miror': did you mean `mirror'?"},
+      {"smalti -quality best a.png b.png",
+       "invalid argument for option `-quality': best (expected a whole number from 0 to 100)"},
+      {"smalti -depth 0 a.png b.png",
+       "invalid argument for option `-depth': 0 (expected a whole number from 1 to 64)"},
       {"smalti -size large a.png b.png", "invalid argument for option `-size': large"},
       {"smalti -define =5 a.png b.png", "invalid argument for option `-define': =5 (expected KEY=VALUE)"},
       {"smalti -debug cash a.png b.png", "unrecognized event type `cash': did you mean `cache'?"},
       {"smalti -list colours", "unrecognized list type `colours'"},
       {"smalti -negate a.png b.png", "no images found for operation `-negate': name an input before it"},
-      {"smalti a.png", "no images defined `a.png': the last word is the output, and no input stands before it"},
-      {"smalti a.png -negate", "missing an output filename: the last word of the command is where the result goes"},
+      {"smalti a.png",
+       "no images defined `a.png': the last word is the output, and no input stands before it"},
+      {"smalti a.png -negate",
+       "missing an output filename: the last word of the command is where the result goes"},
       {"smalti a.png ( -negate b.png", "unbalanced parenthesis before `b.png'"},
       {"smalti a.png ) b.png", "unbalanced parenthesis `)'"},
-      {"smalti a.png -delete first b.png", "invalid argument for option `-delete': first (expected image numbers such as "
-                                           "0,2 or 1-3 or -1)"},
-      {"smalti -distribute-cache", "option requires an argument `-distribute-cache': [ADDRESS:]PORT[,PORT...]"},
-      {"smalti -distribute-cache 70000", "invalid argument for option `-distribute-cache': 70000 (expected "
-                                         "[ADDRESS:]PORT[,PORT...], ports from 0 to 65535)"},
+      {"smalti a.png -delete first b.png",
+       "invalid argument for option `-delete': first (expected image numbers such as "
+       "0,2 or 1-3 or -1)"},
+      {"smalti -distribute-cache",
+       "option requires an argument `-distribute-cache': [ADDRESS:]PORT[,PORT...]"},
+      {"smalti -distribute-cache 70000",
+       "invalid argument for option `-distribute-cache': 70000 (expected "
+       "[ADDRESS:]PORT[,PORT...], ports from 0 to 65535)"},
       {"smalti -distribute-cache 6668 a.png b.png", "-distribute-cache takes no pictures: `a.png'"},
       {"magick mogrify a.png", "the command `mogrify' is not offered: there are convert and identify"},
       {"identify", "missing an image filename: name what to identify"},

@@ -15,7 +15,8 @@ const Environment nothing = fixed_environment({});
 Policies cache(std::vector<std::pair<std::string, std::string>> values) {
   Policies policies;
   for (auto& [name, value] : values)
-    policies.entries.push_back({.domain = Domain::cache, .name = name, .value = value, .file = "p.xml", .line = 3});
+    policies.entries.push_back(
+        {.domain = Domain::cache, .name = name, .value = value, .file = "p.xml", .line = 3});
   return policies;
 }
 
@@ -47,11 +48,12 @@ TEST(Configure, ReadsTheDefines) {
 }
 
 TEST(Configure, PoliciesSayTheSame) {
-  const auto config = configure({}, cache({{"shared-secret", "hush"},
-                                           {"hosts", "a"},
-                                           {"placement", "round-robin"},
-                                           {"max-dpc-clients", "7"},
-                                           {"quantum:depth", "8"}}),
+  const auto config = configure({},
+                                cache({{"shared-secret", "hush"},
+                                       {"hosts", "a"},
+                                       {"placement", "round-robin"},
+                                       {"max-dpc-clients", "7"},
+                                       {"quantum:depth", "8"}}),
                                 nothing);
   ASSERT_TRUE(config) << config.error().what;
   EXPECT_EQ(config->secret.reveal(), "hush");
@@ -65,7 +67,8 @@ TEST(Configure, PoliciesSayTheSame) {
 
 TEST(Configure, ADefineReplacesAPolicyButNeverWeakensItsEncryption) {
   const Policies policies = cache({{"placement", "round-robin"}, {"encryption", "native"}});
-  const auto stronger = configure({.defines = {{"cache:placement", "auto"}, {"cache:encryption", "required"}}}, policies, nothing);
+  const auto stronger = configure(
+      {.defines = {{"cache:placement", "auto"}, {"cache:encryption", "required"}}}, policies, nothing);
   ASSERT_TRUE(stronger) << stronger.error().what;
   EXPECT_EQ(stronger->placement, Placement::automatic);
   EXPECT_EQ(stronger->encryption, Encryption::required);
@@ -106,7 +109,8 @@ TEST(Configure, APolicyThatIsWrongIsNamedWithItsLine) {
 TEST(Configure, NotesUnknownCachePolicies) {
   const auto config = configure({}, cache({{"placment", "auto"}}), nothing);
   ASSERT_TRUE(config);
-  EXPECT_THAT(config->notes, ElementsAre(AllOf(HasSubstr("placment"), HasSubstr("did you mean `placement'"))));
+  EXPECT_THAT(config->notes,
+              ElementsAre(AllOf(HasSubstr("placment"), HasSubstr("did you mean `placement'"))));
 }
 
 TEST(Configure, PoliciesOutlastTheCommandLine) {

@@ -17,7 +17,8 @@ const std::vector<TierUse> spread{{"Memory", "", 64, 12 * mib},
 
 TEST(Report, SaysWhereAnImageIs) {
   EXPECT_EQ(open_line("photo.jpg", 2, {{3840, 2400}, {Sample::u8, 3, 0}}, spread),
-            "open photo.jpg[2] (Memory 12MiB, Disk 512B in /var/tmp, Distributed 30.5MiB on 192.168.100.50:6668 and "
+            "open photo.jpg[2] (Memory 12MiB, Disk 512B in /var/tmp, Distributed 30.5MiB on "
+            "192.168.100.50:6668 and "
             "192.168.100.51:6668, 3840x2400x3 26.4MiB)");
   EXPECT_EQ(where_text({{"Distributed", "a", 1, 1}, {"Distributed", "b", 1, 1}, {"Distributed", "c", 1, 1}}),
             "Distributed 3B on a, b and c");
@@ -26,9 +27,10 @@ TEST(Report, SaysWhereAnImageIs) {
 }
 
 TEST(Report, TellsTilesAndBytesATierAndServer) {
-  EXPECT_THAT(tier_lines(spread), ElementsAre("  Memory 12MiB in 64 tiles", "  Disk 512B in 1 tile in /var/tmp",
-                                              "  Distributed 15MiB in 80 tiles on 192.168.100.50:6668",
-                                              "  Distributed 15.5MiB in 81 tiles on 192.168.100.51:6668"));
+  EXPECT_THAT(tier_lines(spread),
+              ElementsAre("  Memory 12MiB in 64 tiles", "  Disk 512B in 1 tile in /var/tmp",
+                          "  Distributed 15MiB in 80 tiles on 192.168.100.50:6668",
+                          "  Distributed 15.5MiB in 81 tiles on 192.168.100.51:6668"));
 }
 
 TEST(Report, WritesBytesShort) {

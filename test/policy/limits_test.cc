@@ -71,7 +71,8 @@ TEST(Ledger, TheErrorNamesLimitUseNeedAndCure) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::limit);
   EXPECT_EQ(refused.error().what,
-            "cache resources exhausted: memory limit 256MiB, 210MiB in use, 96MiB more needed; raise it with -limit "
+            "cache resources exhausted: memory limit 256MiB, 210MiB in use, 96MiB more needed; raise it with "
+            "-limit "
             "memory, MAGICK_MEMORY_LIMIT or the policy `memory'");
 }
 

@@ -49,7 +49,8 @@ class PoliciesTest : public ::testing::Test {
 
 TEST_F(PoliciesTest, ReadsThePlacesInOrder) {
   std::vector<std::string> files;
-  for (const auto& place : policy_places(env({{"SMALTI_CONFIGURE_PATH", "/a::/b:"}, {"MAGICK_CONFIGURE_PATH", "/c"}})))
+  for (const auto& place :
+       policy_places(env({{"SMALTI_CONFIGURE_PATH", "/a::/b:"}, {"MAGICK_CONFIGURE_PATH", "/c"}})))
     files.push_back(place.file.string() + (place.cache_only ? "!" : ""));
   const std::string home = (root / "home/.config").string();
   EXPECT_THAT(files, ElementsAre("/a/policy.xml", "/b/policy.xml", "/c/policy.xml", "/etc/smalti/policy.xml",
@@ -79,7 +80,8 @@ TEST_F(PoliciesTest, TheFirstSecretWinsAndTheLowestCeiling) {
   const auto ceilings = policies->ceilings();
   ASSERT_TRUE(ceilings);
   EXPECT_EQ((*ceilings)[static_cast<std::size_t>(Resource::memory)]->amount, 256 * mib);
-  EXPECT_THAT((*ceilings)[static_cast<std::size_t>(Resource::memory)]->where, HasSubstr("etc/smalti/policy.xml line 3"));
+  EXPECT_THAT((*ceilings)[static_cast<std::size_t>(Resource::memory)]->where,
+              HasSubstr("etc/smalti/policy.xml line 3"));
   EXPECT_EQ((*ceilings)[static_cast<std::size_t>(Resource::map)]->amount, mib);
   EXPECT_EQ((*ceilings)[static_cast<std::size_t>(Resource::throttle)]->amount, 9u);
   EXPECT_FALSE((*ceilings)[static_cast<std::size_t>(Resource::disk)]);
@@ -87,7 +89,8 @@ TEST_F(PoliciesTest, TheFirstSecretWinsAndTheLowestCeiling) {
 
 TEST_F(PoliciesTest, AUserMaySupplyWhatTheSiteLeavesOpen) {
   policy("etc/smalti/policy.xml", R"(<policy domain="cache" name="shared-secret" value=""/>)");
-  policy("home/.config/ImageMagick/policy.xml", R"(<policy domain="cache" name="shared-secret" value="mine"/>)");
+  policy("home/.config/ImageMagick/policy.xml",
+         R"(<policy domain="cache" name="shared-secret" value="mine"/>)");
   const auto policies = load();
   ASSERT_TRUE(policies);
   EXPECT_EQ(policies->first(Domain::cache, "shared-secret")->value, "mine");
@@ -213,7 +216,8 @@ TEST(EffectiveLimits, PolicyHoldsAgainstEnvironmentAndCommandLine) {
   EXPECT_EQ((*limits)[Resource::disk], 20u);  // -limit may raise above the environment
   EXPECT_EQ((*limits)[Resource::throttle], 5u);
   EXPECT_EQ((*limits)[Resource::thread], 1u);
-  const auto lower = effective_limits(plain(), env, {{Resource::memory, mib}, {Resource::memory, 2 * mib}}, ceilings);
+  const auto lower =
+      effective_limits(plain(), env, {{Resource::memory, mib}, {Resource::memory, 2 * mib}}, ceilings);
   EXPECT_EQ((*lower)[Resource::memory], 2 * mib);
 }
 
@@ -224,7 +228,8 @@ TEST(EffectiveLimits, ABadVariableIsNamed) {
 }
 
 TEST_F(PoliciesTest, TheTemporaryFolderIsTheFirstNamedOrAnError) {
-  for (const char* name : {"registry", "policy", "smalti", "magick", "tmpdir", "tmp"}) fs::create_directories(root / name);
+  for (const char* name : {"registry", "policy", "smalti", "magick", "tmpdir", "tmp"})
+    fs::create_directories(root / name);
   const auto at = [this](const char* name) { return (root / name).string(); };
   std::map<std::string, std::string> names{{"TMPDIR", at("tmp")}};
   EXPECT_EQ(*temporary_folder({}, {}, fixed_environment(names)), at("tmp"));
@@ -235,7 +240,8 @@ TEST_F(PoliciesTest, TheTemporaryFolderIsTheFirstNamedOrAnError) {
   names["SMALTI_TEMPORARY_PATH"] = at("smalti");
   EXPECT_EQ(*temporary_folder({}, {}, fixed_environment(names)), at("smalti"));
   Policies policies;
-  policies.entries.push_back({.domain = Domain::resource, .name = "temporary-path", .value = at("policy"), .file = "p"});
+  policies.entries.push_back(
+      {.domain = Domain::resource, .name = "temporary-path", .value = at("policy"), .file = "p"});
   EXPECT_EQ(*temporary_folder({}, policies, fixed_environment(names)), at("policy"));
   EXPECT_EQ(*temporary_folder(at("registry"), policies, fixed_environment(names)), at("registry"));
 
@@ -253,7 +259,8 @@ TEST_F(PoliciesTest, TheControlGroupsLimitIsTheLowestUpwards) {
   write("sys/fs/cgroup/user.slice/memory.max", "1073741824\n");
   EXPECT_EQ(control_group_memory(root), 1ull << 30);
   write("proc/self/cgroup", "5:cpu,memory:/docker/abc\n1:name=systemd:/docker/abc\n");
-  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n");  // a container sees its group as the root
+  write("sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "536870912\n");  // a container sees its group as the root
   EXPECT_EQ(control_group_memory(root), 512 * mib);
   const Machine machine = measure_machine(root, root);
   EXPECT_EQ(machine.memory, 512 * mib);
@@ -264,9 +271,11 @@ TEST_F(PoliciesTest, TheControlGroupsLimitIsTheLowestUpwards) {
 TEST(ListResource, AsImageMagickSeven) {
   Limits limits = plain();
   limits[Resource::area] = 128'000'000;
-  EXPECT_EQ(list_resource(limits),
-            "Resource limits:\n  Width: unlimited\n  Height: unlimited\n  Area: 128MP\n  List length: unlimited\n"
-            "  Memory: 4GiB\n  Map: 0B\n  Disk: 900B\n  File: 768\n  Thread: 4\n  Throttle: 0\n  Time: unlimited\n");
+  EXPECT_EQ(
+      list_resource(limits),
+      "Resource limits:\n  Width: unlimited\n  Height: unlimited\n  Area: 128MP\n  List length: unlimited\n"
+      "  Memory: 4GiB\n  Map: 0B\n  Disk: 900B\n  File: 768\n  Thread: 4\n  Throttle: 0\n  Time: "
+      "unlimited\n");
 }
 
 }  // namespace

@@ -49,13 +49,15 @@ TEST(PolicyXml, ReadsWhatImageMagickWrites) {
 }
 
 TEST(PolicyXml, KeepsValuesRawAsImageMagickDoes) {
-  const auto all = entries(R"(<policymap><policy domain="cache" name="shared-secret" value="a&amp;b&#65;&lol;"/></policymap>)");
+  const auto all = entries(
+      R"(<policymap><policy domain="cache" name="shared-secret" value="a&amp;b&#65;&lol;"/></policymap>)");
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0].value, "a&amp;b&#65;&lol;");
 }
 
 TEST(PolicyXml, ExpandsNoEntities) {
-  const auto all = entries(R"(<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>
+  const auto all = entries(
+      R"(<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>
 <policymap><policy domain="system" name="font" value="&b;&c;"/></policymap>)");
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0].value, "&b;&c;");
@@ -65,7 +67,8 @@ TEST(PolicyXml, FindsIncludesInTheirPlace) {
   const auto items = parse_policy(R"(<policymap>
 <policy domain="cache" name="a" value="1"/>
 <include file="more/site.xml"/>
-</policymap>)", "p.xml");
+</policymap>)",
+                                  "p.xml");
   ASSERT_TRUE(items);
   ASSERT_EQ(items->size(), 2u);
   const auto* include = std::get_if<PolicyInclude>(&(*items)[1]);

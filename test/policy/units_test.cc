@@ -58,8 +58,9 @@ TEST(ParseAmount, ReadsWhatPeopleWrite) {
 }
 
 TEST(ParseAmount, RefusesJunkAndNamesIt) {
-  for (const std::string_view junk : {"abc", "", " ", "5x", "-1", "+1", "1KiBB", "1Ki B", "0x10", "inf", "nan", "1..5",
-                                      "1 2", "KiB", "1e", "1iB", "1,5GiB", "1e99999", "2 hours"}) {
+  for (const std::string_view junk :
+       {"abc", "", " ", "5x", "-1", "+1", "1KiBB", "1Ki B", "0x10", "inf", "nan", "1..5", "1 2", "KiB", "1e",
+        "1iB", "1,5GiB", "1e99999", "2 hours"}) {
     const auto amount = parse_amount(Resource::memory, junk);
     ASSERT_FALSE(amount) << junk << " gave " << *amount;
     EXPECT_EQ(amount.error().code, Errc::invalid);
@@ -84,11 +85,13 @@ TEST(PrintAmount, AsListResourceDoes) {
 }
 
 TEST(PrintAmount, CanBeReadBack) {
-  for (const Resource what : {Resource::width, Resource::area, Resource::memory, Resource::file, Resource::time})
+  for (const Resource what :
+       {Resource::width, Resource::area, Resource::memory, Resource::file, Resource::time})
     for (const std::uint64_t amount : {0ull, 1ull, 999ull, 1000ull, 999'999ull, 256'000'000ull}) {
       const auto back = parse_amount(what, print_amount(what, amount));
       ASSERT_TRUE(back);
-      EXPECT_NEAR(static_cast<double>(*back), static_cast<double>(amount), static_cast<double>(amount) * 1e-5);
+      EXPECT_NEAR(static_cast<double>(*back), static_cast<double>(amount),
+                  static_cast<double>(amount) * 1e-5);
     }
 }
 
