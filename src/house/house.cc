@@ -72,6 +72,7 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
   SMALTI_TRY(std::vector<Tier> tiers, tiers_of(*house, purpose));
   TieredOptions options;
   options.ledger = &house->ledger;
+  options.through = purpose == Purpose::server;
   house->store = tiered_store(std::move(tiers), *house->behind, options);
   return house;
 }

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <stop_token>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -93,6 +94,7 @@ class TieredStore final : public TileStore {
   void set_sinking(Entry&, bool);
   Error exhausted(const TileKey&, std::uint64_t bytes, const Reasons&) const;
   Result<std::unique_ptr<Passage>> enter(const Call&, std::uint64_t bytes);
+  void await_landing(const Call&, TilePut&);
 
   // tiered_get.cc
   Look look(const Call&, TileGet&, Late&);
@@ -140,6 +142,10 @@ class TieredStore final : public TileStore {
   std::vector<std::atomic<bool>> used_;  // a tier was opened for some image
   std::atomic<std::uint64_t> clock_{0};
   std::atomic<unsigned> jobs_{0};
+
+  // With TieredOptions::through: why a put found no place, by its version, until whoever waits for it has heard it.
+  std::mutex turned_away_mutex_;
+  std::unordered_map<std::uint64_t, Error> turned_away_;  // guarded by turned_away_mutex_
 
   std::mutex copies_mutex_;
   std::deque<TileKey> copies_;  // guarded by copies_mutex_; oldest first; some may be gone already

@@ -244,7 +244,8 @@ void TieredStore::removed(Flight& flight) {
   behind_.resolved(*flight.image);
 }
 
-// A new tile that could not be stored is gone, and the image says so from now on. One that was to sink stays where it is:
+// A new tile that could not be stored is gone, and the image says so from now on (or, where somebody waits to hear it,
+// only the put). One that was to sink stays where it is:
 // that there is no room below is no error then, anything else is.
 void TieredStore::crashed(Flight& flight, const Error& why) {
   Retired retired;
@@ -263,8 +264,13 @@ void TieredStore::crashed(Flight& flight, const Error& why) {
         const std::uint64_t version = entry->version;
         forget_places(flight.key, *entry, retired, -1);
         entry->version = version;
-        entry->failed = true;
-        flight.image->fail(why);
+        if (options_.through) {
+          const std::lock_guard waiting(turned_away_mutex_);
+          turned_away_.emplace(version, why);
+        } else {
+          entry->failed = true;
+          flight.image->fail(why);
+        }
       }
       depart(shard, flight, *entry);
     }

@@ -95,6 +95,34 @@ void TieredStore::put(const Call& call, std::span<TilePut> batch) {
     of = &one.key.image;
     one.put = image ? put_tile(call, image, one) : Result<Generation>(not_open(one.key));
   }
+  if (options_.through)
+    for (TilePut& one : batch)
+      if (one.put && one.tile) await_landing(call, one);
+}
+
+// Until the tile of this put has landed, was overtaken by another put, or found no place.
+void TieredStore::await_landing(const Call& call, TilePut& put) {
+  while (true) {
+    const std::uint64_t seen = behind_.epoch();
+    {
+      IndexShard& shard = index_.of(put.key);
+      const std::lock_guard lock(shard.mutex);
+      const Entry* entry = shard.find(put.key);
+      const bool current = entry && entry->version == static_cast<std::uint64_t>(*put.put);
+      if (!current || !entry->held) break;
+    }
+    if (auto alive = call.alive(); !alive) {
+      put.put = pass(std::move(alive.error()));
+      return;
+    }
+    kick();
+    if (!write_some()) behind_.await_change(seen);
+  }
+  const std::lock_guard lock(turned_away_mutex_);
+  if (const auto found = turned_away_.find(static_cast<std::uint64_t>(*put.put)); found != turned_away_.end()) {
+    put.put = pass(std::move(found->second));
+    turned_away_.erase(found);
+  }
 }
 
 Result<Generation> TieredStore::put_tile(const Call& call, const TieredImagePtr& image, TilePut& put) {
@@ -148,6 +176,7 @@ Result<Generation> TieredStore::try_put(const Call& call, const TieredImagePtr& 
     return Generation::none;
   }
   if (straight_ == tiers_.size()) return pass(exhausted(put.key, put.tile.charge(), reasons));
+  if (options_.through && call.reach == Reach::hot) return fail(Errc::would_wait, "the tile goes to a tier that waits");
   if (!passage) {
     lacks = Lacks::passage;
     return Generation::none;

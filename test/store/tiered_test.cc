@@ -181,6 +181,32 @@ TEST_F(Tiered, WhenNothingHasRoomTheErrorNamesEveryTier) {
   EXPECT_FALSE(get_one(*store_, call_, nth(5)));
 }
 
+TEST_F(Tiered, APutThroughTellsItsOwnFailureAndNoOthers) {
+  build(2, 3, {}, {.through = true});
+  fill(0, 5);
+  for (std::uint32_t n = 5; n < 7; ++n) {
+    const auto refused = put(n, 1);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::limit);
+    EXPECT_NE(refused.error().what.find("cache resources exhausted"), std::string::npos);
+    EXPECT_EQ(version(n), 0u);  // absent, and no error: the client has it elsewhere
+  }
+  sync();
+  for (std::uint32_t n = 0; n < 5; ++n) EXPECT_EQ(version(n), 1u) << n;
+  ASSERT_TRUE(put_one(*store_, call_, nth(0), {}));
+  EXPECT_TRUE(put(6, 2));  // room again
+  EXPECT_EQ(version(6), 2u);
+}
+
+TEST_F(Tiered, AHotPutThroughDoesNotWaitForTheTierBelow) {
+  build(1, 3, {}, {.through = true});
+  fill(0, 1);
+  const auto hot = put_one(*store_, call_.hot(), nth(1), pattern_tile(heap_, suite_image, nth(1), 1));
+  ASSERT_FALSE(hot);
+  EXPECT_EQ(hot.error().code, Errc::would_wait);
+  EXPECT_TRUE(put(1, 1));
+}
+
 TEST_F(Tiered, DropAlsoTakesWhatIsOnItsWay) {
   build(4, 100, {.delay = std::chrono::milliseconds(5)});
   for (int round = 0; round < 5; ++round) {

@@ -36,6 +36,9 @@ struct TieredOptions {
   std::uint64_t behind_bytes = 32u << 20;
   // When its memory runs over (a working set grew), tiles at rest in the heap sink. Null: no such pressure.
   Ledger* ledger = nullptr;
+  // A put returns when the tile is where it stays, or says why it found no place: for a server, whose answer its clients
+  // rely on. Else a put that goes to a tier that waits is only reported by a later put or sync.
+  bool through = false;
   bool rise = true;                        // hot tiles rise to a faster tier that has room, or colder tiles
 };
 
