@@ -60,6 +60,7 @@ class Servers(StageCase):
         small = self.stage.serve("-limit", "memory", "1MiB", "-limit", "disk", "1MiB")
         large = self.stage.serve()
         self.assertSucceeds(self.job([small, large]))
+        pathlib.Path(self.stage.path("out.png")).unlink()
         run = self.job([small])
         self.assertFailsWith(run, "cache resources exhausted", small.address, output="out.png")
 
