@@ -12,8 +12,23 @@ namespace {
 namespace native = wire::native;
 
 // The slowest that a peer may be before it counts as stalled.
-constexpr std::uint64_t slowest_bytes_a_second = 64u << 10;
+constexpr std::uint64_t slowest_bytes_a_second = 128u << 10;
+constexpr std::size_t write_bytes = 512u << 10;  // written under one deadline
 constexpr std::chrono::milliseconds goodbye_time{200};  // for the last words to a peer that may not read
+
+// Takes about write_bytes off the front of `left`.
+std::vector<net::Bytes> front(std::span<net::Bytes>& left) {
+  std::vector<net::Bytes> out;
+  for (std::size_t room = write_bytes; room > 0 && !left.empty();) {
+    net::Bytes& part = left.front();
+    const std::size_t taken = std::min(room, part.size());
+    out.push_back(part.first(taken));
+    part = part.subspan(taken);
+    room -= taken;
+    if (part.empty()) left = left.subspan(1);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -92,16 +107,18 @@ asio::awaitable<void> NativeConnection::flush(std::shared_ptr<NativeConnection> 
   while (!self->outbox_.empty() && !self->closed_) {
     const std::vector<Outgoing> sending = std::exchange(self->outbox_, {});
     std::vector<net::Bytes> parts;
-    std::uint64_t bytes = 0;
     for (const Outgoing& one : sending) {
       parts.emplace_back(one.head);
       for (const Tile& tile : one.payloads) parts.push_back(tile.bytes());
     }
-    for (const net::Bytes part : parts) bytes += part.size();
-    const std::span<const net::Bytes> gathered(parts);
-    const auto deadline = self->stall_for(bytes);
-    const auto written = co_await self->stream_->write(gathered, deadline);
-    if (!written) self->close();
+    std::span<net::Bytes> left(parts);
+    while (!left.empty() && !self->closed_) {
+      const std::vector<net::Bytes> now = front(left);
+      const std::span<const net::Bytes> gathered(now);
+      const auto deadline = self->stall_for(write_bytes);
+      const auto written = co_await self->stream_->write(gathered, deadline);
+      if (!written) self->close();
+    }
   }
   self->flushing_ = false;
   self->changed.notify();
