@@ -143,6 +143,8 @@ void ClusterStore::settle(const Errand& errand, std::span<TileGet> gets) {
       if (!record || record->holder(get.key) != errand.server) continue;  // taken away meanwhile
       get.got = fail(Errc::unavailable, fmt::format("{}: the server has lost tile {},{} of image {}", name, get.key.col,
                                                     get.key.row, get.key.image.text()));
+    } else if (!arrived.got && arrived.got.error().code == Errc::invalid) {
+      get.got = pass(unknown_image(std::move(arrived.got.error()), name, get.key.image));
     } else {
       get.got = std::move(arrived.got);
     }

@@ -61,6 +61,10 @@ Error lost_image(Error error, const ImageId& image) {
   return error;
 }
 
+Error unknown_image(Error error, const std::string& server, const ImageId& image) {
+  return {Errc::unavailable, fmt::format("{}: the server has lost image {} ({})", server, image.text(), error.what)};
+}
+
 PutRounds::PutRounds(Fleet& fleet, ImagesOf<ImageRecord>& images, const Call& call, std::span<TilePut> puts)
     : fleet_(fleet), images_(images), call_(call), puts_(puts) {}
 
@@ -209,10 +213,8 @@ void PutRounds::settle(Item& item, std::uint32_t server, Result<Generation> answ
   }
   if (!answer) {
     Error error = lost_image(std::move(answer.error()), image);
-    // The server does not know the image any more, though we opened it there: its lease must have ended.
     if (error.code == Errc::invalid && !item.record->dropped)
-      error = {Errc::unavailable, fmt::format("{}: the server has lost image {}: {}", fleet_.name(server), image.text(),
-                                              error.what)};
+      error = unknown_image(std::move(error), fleet_.name(server), image);
     return finish(item, pass(std::move(error)));
   }
   if (!put.tile) {

@@ -38,6 +38,8 @@ std::vector<Opening> open_on(Fleet&, const Call&, const ImageId&, ImageRecord&, 
 
 // "127.0.0.1:6668: the server restarted in the middle; image 1234... is lost with it"
 Error lost_image(Error, const ImageId&);
+// The server does not know an image that was opened there: its lease must have ended.
+Error unknown_image(Error, const std::string& server, const ImageId&);
 
 // One batch. Each round sends every tile that has no place yet to its best server that was not tried; a server without
 // room passes it on to the next.

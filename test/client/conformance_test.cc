@@ -1,0 +1,52 @@
+// A server behind a socket, and several behind a placement, are stores like any other.
+#include "test/client/real_servers.h"
+#include "test/store/store_suite.h"
+
+namespace smalti::test {
+namespace {
+
+struct Shape {
+  const char* name;
+  unsigned servers;
+  bool encrypt;
+  Placement placement;
+};
+
+constexpr Shape shapes[] = {
+    {"remote", 1, true, Placement::automatic},
+    {"remote_in_clear", 1, false, Placement::automatic},
+    {"two_sharded", 2, true, Placement::sharded},
+    {"three_by_turns_in_clear", 3, false, Placement::round_robin},
+};
+
+struct ClusterRig : Rig {
+  ClusterRig(const Limits& limits, const Shape& shape) : Rig(all_limits(unlimited)) {
+    ClusterOptions options;
+    for (unsigned i = 0; i < shape.servers; ++i) {
+      servers.push_back(std::make_unique<RealServer>(RealServerOptions{limits, !shape.encrypt}));
+      options.hosts.push_back(servers.back()->host());
+    }
+    options.secret = our_secret();
+    options.encrypt = shape.encrypt;
+    options.placement = shape.placement;
+    store = cluster_store(loop, heap, log, std::move(options));
+  }
+  ~ClusterRig() override { store.reset(); }
+
+  std::vector<std::unique_ptr<RealServer>> servers;
+  Log log;
+  net::Loop loop;
+};
+
+std::vector<StoreUnderTest> stores() {
+  std::vector<StoreUnderTest> out;
+  for (const Shape& shape : shapes)
+    out.push_back({shape.name, [&shape](const Limits& limits) { return std::make_unique<ClusterRig>(limits, shape); },
+                   shape.servers});
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cluster, StoreSuite, testing::ValuesIn(stores()), store_name);
+
+}  // namespace
+}  // namespace smalti::test
