@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "net/host_port.h"
+#include "net/psk.h"
 #include "smalti/base/log.h"
 #include "smalti/base/secret.h"
 #include "smalti/store/store.h"
@@ -26,6 +28,7 @@ enum class Placement : std::uint8_t {
 struct ClusterOptions {
   std::vector<HostPort> hosts;
   Secret secret;
+  std::optional<net::Psk> key;  // the secret's, where the process has it already: deriving it takes a while
   wire::Attributes attributes;
   bool encrypt = true;  // false: `cache:encryption` is none
   Placement placement = Placement::automatic;

@@ -5,7 +5,8 @@
 
 namespace smalti::client {
 
-Fleet::Fleet(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& options) : psk_(options.secret) {
+Fleet::Fleet(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& options)
+    : psk_(options.key ? *options.key : net::Psk(options.secret)) {
   const ImageId session = ImageId::fresh();
   std::vector<HostPort> seen;
   for (const HostPort& host : options.hosts) {

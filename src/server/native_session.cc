@@ -132,7 +132,7 @@ asio::awaitable<void> converse(ClientPtr client) {
 NativeHost::NativeHost(const ServerParts& p, const ServerOptions& o, Identity i)
     : parts(p),
       options(o),
-      psk(o.secret),
+      psk(o.key ? *o.key : net::Psk(o.secret)),
       identity(std::move(i)),
       tasks(p.loop),
       in_flight(p.loop.executor(), o.in_flight_bytes),

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "net/psk.h"
 #include "server/guest.h"
 #include "smalti/base/log.h"
 #include "smalti/base/pool.h"
@@ -27,6 +28,7 @@ struct ServerOptions {
   std::string address;        // empty: all, IPv4 and IPv6
   std::uint16_t port = 6668;  // 0: any free one
   Secret secret;              // never empty
+  std::optional<net::Psk> key;  // the secret's, where the process has it already: deriving it takes a while
   wire::Attributes attributes;
   std::string name = "smalti";  // told to clients, for their logs
 

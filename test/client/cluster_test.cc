@@ -32,6 +32,7 @@ class ClusterTest : public testing::Test {
   TileStore& store() {
     if (!store_) {
       options_.secret = secret();
+      options_.key = key();
       options_.random_first = false;
       store_ = cluster_store(loop_, heap_, log_, options_);
     }

@@ -27,6 +27,7 @@ struct ClusterRig : Rig {
       options.hosts.push_back(servers.back()->host());
     }
     options.secret = our_secret();
+    options.key = our_key();
     options.encrypt = shape.encrypt;
     options.placement = shape.placement;
     store = cluster_store(loop, heap, log, std::move(options));

@@ -18,6 +18,11 @@ namespace smalti::test {
 
 inline Secret our_secret() { return Secret("open sesame"); }
 
+inline const net::Psk& our_key() {
+  static const net::Psk key{our_secret()};
+  return key;
+}
+
 struct RealServerOptions {
   Limits limits;
   bool plain = false;
@@ -54,6 +59,7 @@ class RealServer {
     options.address = "127.0.0.1";
     options.port = options_.port;
     options.secret = our_secret();
+    options.key = our_key();
     options.plain = options_.plain;
     options.state = options_.state;
     options.grace = std::chrono::seconds(5);

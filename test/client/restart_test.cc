@@ -38,6 +38,7 @@ class RealClusterTest : public testing::Test {
   TileStore& store() {
     if (!store_) {
       options_.secret = our_secret();
+      options_.key = our_key();
       store_ = cluster_store(loop_, heap_, log_, options_);
     }
     return *store_;
