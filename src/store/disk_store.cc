@@ -1,8 +1,5 @@
 // Tiles in plain files, one an image.
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <cerrno>
 
 #include "store/slot_store.h"
 #include "store/temp_file.h"
@@ -24,31 +21,17 @@ class FileMedium final : public Medium {
   }
 
   Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t n = ::pwrite(file_.fd(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return pass(tile_file_error(file_.folder(), "cannot be written", n < 0 ? errno : EIO));
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-      offset += static_cast<std::uint64_t>(n);
-    }
-    return {};
+    return file_.write(offset, bytes);
   }
 
   Result<Tile> read(const TileKey& key, const Slotted& stored) override {
     SMALTI_TRY(TileDraft draft, TileDraft::make(stored.size, stored.format, heap_));
-    std::span<std::byte> into = draft.bytes();
-    std::uint64_t offset = stored.slot->offset();
-    while (!into.empty()) {
-      const ssize_t n = ::pread(file_.fd(), into.data(), into.size(), static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return pass(tile_file_error(file_.folder(), "cannot be read", errno), text(key));
-      if (n == 0) return damaged(key, "the file ends before it");
-      into = into.subspan(static_cast<std::size_t>(n));
-      offset += static_cast<std::uint64_t>(n);
-    }
-    Tile tile = std::move(draft).freeze();
-    if (tile.checksum() != stored.checksum) return damaged(key, "its bytes are not those that were written");
-    return tile;
+    auto got = file_.read(stored.slot->offset(), draft.bytes());
+    if (!got) return pass(std::move(got.error()), text(key));
+    if (*got < draft.bytes().size()) return damaged(key, "the file ends before it");
+    const Tile tile = std::move(draft).freeze();
+    if (tile.computed_checksum() != stored.checksum) return damaged(key, "its bytes are not those that were written");
+    return tile.marked_with(*stored.checksum);
   }
 
  private:

@@ -47,7 +47,9 @@ class MemoryStore final : public TileStore {
     std::vector<TilePut> out;
     table_.shed(bytes, [&](const TileKey& key, Resting&& value, Generation generation) {
       const auto leaving = std::make_shared<Resting>(std::move(value));
-      out.push_back({key, Tile(leaving->tile.pixels(), leaving), {}, generation});
+      Tile tile(leaving->tile.pixels(), leaving);
+      if (leaving->tile.marked()) tile = tile.marked_with(leaving->tile.checksum());
+      out.push_back({key, std::move(tile), {}, generation});
     });
     return out;
   }

@@ -79,7 +79,7 @@ class SlotStore final : public TileStore {
       SMALTI_CHECK(file->medium().write(fresh.slot->offset(), one.tile.bytes()));
       fresh.size = one.tile.pixels().size;
       fresh.format = one.tile.pixels().format;
-      if (options_.checksums) fresh.checksum = one.tile.checksum();
+      if (options_.checksums || one.tile.marked()) fresh.checksum = one.tile.checksum();
     }
     return table_.put(*image, one, [&](const Slotted*) { return Result<Slotted>(std::move(fresh)); });
   }

@@ -23,7 +23,6 @@ Result<std::shared_ptr<const Slot>> SlotFile::take(std::uint64_t bytes, Hold hol
       offset = next_;
       next_ += size;
     }
-    free.reserve(free.size() + 1);
   }
   return std::make_shared<const Slot>(shared_from_this(), offset, size, std::move(hold));
 }

@@ -22,7 +22,7 @@ struct Slotted {
   SlotPtr slot;
   Extent size;
   PixelFormat format;
-  std::uint64_t checksum = 0;
+  std::optional<std::uint64_t> checksum;
 };
 
 // Where an image's slots are: a mapping, or a file. Offsets count over all that was ever reserved.

@@ -55,4 +55,27 @@ Result<void> TempFile::reserve(std::uint64_t offset, std::uint64_t bytes) {
   return pass(tile_file_error(folder_, fmt::format("no room for {} bytes more", bytes), failed));
 }
 
+Result<void> TempFile::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return pass(tile_file_error(folder_, "cannot be written", n < 0 ? errno : EIO));
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
+  return {};
+}
+
+Result<std::size_t> TempFile::read(std::uint64_t offset, std::span<std::byte> into) const {
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t n = ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return pass(tile_file_error(folder_, "cannot be read", errno));
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
 }  // namespace smalti

@@ -1,8 +1,11 @@
 // TempFile: a file without a name, which is gone when it is closed, also after a crash.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
+#include <string_view>
 #include <utility>
 
 #include "smalti/base/result.h"
@@ -25,6 +28,9 @@ class TempFile {
   // Makes sure that the disk has the room of bytes offset .. offset+bytes-1, so that no write to it can lack any. A full
   // disk is Errc::limit; the file is as long as before then.
   Result<void> reserve(std::uint64_t offset, std::uint64_t bytes);
+  Result<void> write(std::uint64_t offset, std::span<const std::byte>);
+  // How many bytes were read: fewer than asked for only at the end of the file.
+  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte>) const;
 
  private:
   TempFile(int fd, std::filesystem::path folder) : fd_(fd), folder_(std::move(folder)) {}

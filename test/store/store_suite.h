@@ -129,6 +129,21 @@ TEST_P(StoreSuite, GivesBackWhatWasPut) {
   EXPECT_EQ(version(corner), 3u);
 }
 
+TEST_P(StoreSuite, AChecksumTravelsWithItsTile) {
+  const Tile first = tile(key(0, 0), 1), second = tile(key(1, 0), 1);
+  ASSERT_TRUE(put_one(store(), call_, key(0, 0), first.marked_with(first.computed_checksum())));
+  ASSERT_TRUE(put_one(store(), call_, key(1, 0), second));
+  sync();
+  for (const std::uint32_t col : {0u, 1u}) {
+    const auto got = get_one(store(), call_, key(col, 0));
+    ASSERT_TRUE(got && *got);
+    EXPECT_EQ((*got)->checksum(), (*got)->computed_checksum());
+    if (col == 0) {
+      EXPECT_TRUE((*got)->marked());
+    }
+  }
+}
+
 TEST_P(StoreSuite, LevelsAreApart) {
   TileKey small = key(0, 0);
   small.level = 1;

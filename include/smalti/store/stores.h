@@ -17,12 +17,13 @@ namespace smalti {
 // refused (Errc::limit). REQUIRES (all of these): Ledger and TileHeap outlive the store and every tile got from it.
 StorePtr memory_store(Ledger&);
 
-// Tiles in mapped, unlinked, preallocated files; a Tile's owner is its mapping. Room is taken from Resource::map. Fails
-// (as does the next one) when no file can be made in the folder; a full disk is Errc::limit on put.
+// Tiles in mapped, unlinked, preallocated files; a Tile's owner is its mapping. Room is taken from Resource::map, a file
+// an image from Resource::file. Fails (as does the next one) when no file can be made in the folder; a full disk is
+// Errc::limit on put.
 Result<StorePtr> mapped_store(Ledger&, std::filesystem::path folder);
 
-// Tiles in unlinked, preallocated files, by pread and pwrite. Room is taken from Resource::disk, files from
-// Resource::file. Written tiles carry a checksum that each get verifies (Errc::corrupt).
+// Tiles in unlinked, preallocated files, by pread and pwrite. Room is taken from Resource::disk, a file an
+// image from Resource::file. Written tiles carry a checksum that each get verifies (Errc::corrupt).
 Result<StorePtr> disk_store(Ledger&, TileHeap&, std::filesystem::path folder);
 
 struct Tier {
@@ -42,10 +43,11 @@ struct TieredOptions {
   bool rise = true;                        // hot tiles rise to a faster tier that has room, or colder tiles
 };
 
-// Fastest first, at most eight. A put goes to the first tier with room: the tile that no longer fits goes down, the rest stay. Puts
-// to a tier that waits go behind the caller's back, through `background`, in a bounded queue; such a tile stays
-// readable until the lower put is acknowledged, and a put that failed is reported by the next put or sync. A lower tier
-// is opened for an image only when the image's first tile goes there.
+// Fastest first, at most eight. A put goes to the first tier with room: the tile that no longer fits goes down, the rest
+// stay. Puts to a tier that waits go behind the caller's back, through `background`, in a bounded queue: such a tile stays
+// readable until the lower put is acknowledged. One that fails makes further puts of its image fail with the same error
+// until a sync has reported it; reading that tile stays an error. A lower tier is opened for an image only when the
+// image's first tile goes there. Keys that were not put through this store are looked for only in tiers that are shared.
 StorePtr tiered_store(std::vector<Tier> fastest_first, Pool& background, TieredOptions options = {});
 
 }  // namespace smalti
