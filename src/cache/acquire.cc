@@ -223,7 +223,10 @@ void PixelCache::Core::note(const std::vector<Piece>& pieces) {
     box.col0 = std::min(box.col0, col);
     box.col1 = std::max(box.col1, col + 1);
   }
-  fetch_ahead(order.note(box));
+  const Grid::Span next = order.note(box);
+  if (next.empty()) return;
+  window.face(order.front());
+  fetch_ahead(next, Hint::guessed);
 }
 
 }  // namespace smalti

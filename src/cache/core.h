@@ -58,6 +58,7 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   // core_read.cc
   Result<void> read(const Call&, Rect, MutablePixels into, const Outside&);
   Result<std::optional<Tile>> view(const Call&, Rect);
+  std::uint64_t worth_keeping(Rect, const Grid::Span&) const noexcept;  // bytes
 
   // acquire.cc
   // Finds or fetches every piece. REQUIRES: sorted by index, no index twice. `noting`: a reader's read, from
@@ -69,7 +70,8 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   Result<void> sync(const Call&);
 
   // core_ahead.cc
-  void fetch_ahead(const Grid::Span&);
+  enum class Hint : std::uint8_t { guessed, told };
+  void fetch_ahead(const Grid::Span&, Hint);
 
   void close();
 
@@ -119,7 +121,7 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   void mark_written(std::uint64_t index) noexcept;
 
   // core_ahead.cc
-  void run_ahead(const std::vector<std::uint64_t>& indices);
+  void run_ahead(const std::vector<std::uint64_t>& indices, Hint);
 
   std::vector<std::atomic<std::uint64_t>> written_;  // one bit a tile
   std::mutex evicting_;

@@ -32,7 +32,7 @@ void Gate::close() {
 
 }  // namespace cache
 
-void PixelCache::Core::fetch_ahead(const Grid::Span& span) {
+void PixelCache::Core::fetch_ahead(const Grid::Span& span, Hint hint) {
   if (span.empty()) return;
   // No more than may be kept: the rest would push out what is in use.
   std::uint64_t room = std::max<std::uint64_t>(1, set.bound() / 2 / full_tile_bytes());
@@ -40,8 +40,8 @@ void PixelCache::Core::fetch_ahead(const Grid::Span& span) {
   const auto post = [&] {
     if (job.empty()) return;
     // A job that waits in the queue keeps nothing alive: the cache may be gone by its turn.
-    parts.ahead.try_post([weak = weak_from_this(), indices = std::move(job)] {
-      if (const auto core = weak.lock()) core->run_ahead(indices);
+    parts.ahead.try_post([weak = weak_from_this(), indices = std::move(job), hint] {
+      if (const auto core = weak.lock()) core->run_ahead(indices, hint);
     });
     job = {};
   };
@@ -56,12 +56,18 @@ void PixelCache::Core::fetch_ahead(const Grid::Span& span) {
 
 // After leave() the cache may be closed at any moment, and nothing of ours but the memory of this object
 // remains.
-void PixelCache::Core::run_ahead(const std::vector<std::uint64_t>& indices) {
+void PixelCache::Core::run_ahead(const std::vector<std::uint64_t>& indices, Hint hint) {
   if (!gate_.enter()) return;
   const Call call = Call{.stop = closing_.get_token()}.within(longest_fetch);
+  // A job may come to its turn when readers have overtaken it, and what it would fetch was used and let go
+  // already.
+  const auto wanted = [this, hint](std::uint64_t index) {
+    const TileKey tile = key(index);
+    return hint == Hint::told || !order.reached(tile.col, tile.row);
+  };
   std::vector<TileGet> probes;
   for (const std::uint64_t index : indices)
-    if (is_written(index) && !drafts.find(index)) probes.push_back({key(index)});
+    if (is_written(index) && !drafts.find(index) && wanted(index)) probes.push_back({key(index)});
   // What the store answers at once needs no fetching.
   parts.store->get(call.hot(), probes);
   std::vector<Ask> asks;
@@ -70,7 +76,7 @@ void PixelCache::Core::run_ahead(const std::vector<std::uint64_t>& indices) {
     if (!probe.got && probe.got.error().code == Errc::would_wait)
       asks.push_back({.index = index, .bytes = tile_bytes(index)});
   }
-  window.claim_ahead(asks);
+  window.claim_ahead(asks, wanted);
   // A failure is not told here: whoever needs the tile tries again, and is told.
   static_cast<void>(fetch_mine(call, asks));
   gate_.leave();

@@ -207,14 +207,21 @@ Result<void> PixelCache::Core::read(const Call& call, Rect rect, MutablePixels i
                                            id.text(), outside.fill.size(), spec.format.pixel_bytes()));
   ++counts.reads;
   if (rect.empty()) return {};
-  if (const Grid::Span span = grid.span(rect); !span.empty()) {
-    // Strips share tiles with the strips beside them, so about two more rows (columns) of them are worth
-    // keeping. Of a read of half the image nothing is.
-    const std::uint64_t wide = span.col1 - span.col0, high = span.row1 - span.row0,
-                        along = std::max(wide, high);
-    set.need((std::min(wide * high, 4 * along) + 2 * along) * full_tile_bytes());
-  }
+  if (const Grid::Span span = grid.span(rect); !span.empty()) set.need(worth_keeping(rect, span));
   return Reading(*this, call, rect, into, outside).run();
+}
+
+// Strips share tiles with the strips beside them, and some three of them are being read at once: their rows
+// (columns) of tiles, and those read ahead for the next. More than four tiles high, strips are hardly strips
+// any more.
+std::uint64_t PixelCache::Core::worth_keeping(Rect rect, const Grid::Span& span) const noexcept {
+  const std::uint64_t wide = span.col1 - span.col0, high = span.row1 - span.row0;
+  const bool rows = high <= wide;
+  const std::uint64_t side = rows ? spec.tile.h : spec.tile.w;
+  const std::uint64_t pixels = std::min<std::uint64_t>(rows ? rect.size.h : rect.size.w, 4 * side);
+  const std::uint64_t in_use = (3 * pixels + side - 1) / side + 1;
+  const std::uint64_t ahead = std::clamp<std::uint64_t>(std::min(wide, high) - 1, 1, 4);
+  return (in_use + ahead) * std::max(wide, high) * full_tile_bytes();
 }
 
 Result<std::optional<Tile>> PixelCache::Core::view(const Call& call, Rect rect) {

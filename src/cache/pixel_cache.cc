@@ -137,7 +137,7 @@ Result<void> PixelCache::write(const Call& call, Rect rect, Pixels from) {
 Result<void> PixelCache::sync(const Call& call) { return core_->sync(call); }
 
 void PixelCache::expect(Rect rect) const {
-  if (core_->read_ahead) core_->fetch_ahead(core_->grid.span(rect));
+  if (core_->read_ahead) core_->fetch_ahead(core_->grid.span(rect), Core::Hint::told);
 }
 
 CacheCounts PixelCache::counts() const noexcept {

@@ -11,6 +11,10 @@ std::uint32_t less(std::uint32_t a, std::uint32_t b) noexcept { return a > b ? a
 std::uint32_t rows_of(const Grid::Span& s) noexcept { return s.row1 - s.row0; }
 std::uint32_t cols_of(const Grid::Span& s) noexcept { return s.col1 - s.col0; }
 
+bool adjoins(const Grid::Span& a, const Grid::Span& b) noexcept {
+  return b.row0 <= a.row1 && b.row1 >= a.row0 && b.col0 <= a.col1 && b.col1 >= a.col0;
+}
+
 }  // namespace
 
 // The very first strip tells where a full-width (full-height) reader will go: away from the border it starts
@@ -24,6 +28,13 @@ ReadOrder::Way ReadOrder::first_guess(const Grid::Span& read) const noexcept {
   if (full_height && read.col0 == 0) return Way::right;
   if (full_height && read.col1 == cols_) return Way::left;
   return Way::unknown;
+}
+
+Grid::Span ReadOrder::start(const Grid::Span& read) {
+  box_ = read;
+  stray_ = {};
+  way_ = first_guess(read);
+  return beyond(read);
 }
 
 // A read far from the front starts a new pass. Threads overtake each other by a few strips: those do not.
@@ -42,14 +53,15 @@ bool ReadOrder::strays(const Grid::Span& read) const noexcept {
     case Way::unknown:
       break;
   }
-  return read.row0 > box_.row1 || read.row1 < box_.row0 || read.col0 > box_.col1 || read.col1 < box_.col0;
+  return !adjoins(box_, read);
 }
 
 Grid::Span ReadOrder::beyond(const Grid::Span& read) const noexcept {
   Grid::Span next = box_;
-  // Enough to be worth a trip, where the box is but a few tiles high (wide).
+  // As much as a read needs anew, since strips straddle two rows. Or enough to be worth a trip, where the box
+  // is but a few tiles wide (high).
   const auto depth = [](std::uint32_t of_read, std::uint32_t across) {
-    return std::max(of_read, (4 + across - 1) / across);
+    return std::max({1u, less(of_read, 1), (4 + across - 1) / across});
   };
   switch (way_) {
     case Way::down:
@@ -74,14 +86,39 @@ Grid::Span ReadOrder::beyond(const Grid::Span& read) const noexcept {
   return next;
 }
 
+bool ReadOrder::reached(std::uint32_t col, std::uint32_t row) {
+  const std::lock_guard lock(mutex_);
+  return col >= box_.col0 && col < box_.col1 && row >= box_.row0 && row < box_.row1;
+}
+
+Front ReadOrder::front() {
+  const std::lock_guard lock(mutex_);
+  switch (way_) {
+    case Way::down:
+      return {Front::Axis::rows, box_.row1, cols_};
+    case Way::up:
+      return {Front::Axis::rows, box_.row0, cols_};
+    case Way::right:
+      return {Front::Axis::cols, box_.col1, cols_};
+    case Way::left:
+      return {Front::Axis::cols, box_.col0, cols_};
+    case Way::unknown:
+      break;
+  }
+  return {};
+}
+
 Grid::Span ReadOrder::note(const Grid::Span& read) {
   if (read.empty()) return {};
   const std::lock_guard lock(mutex_);
-  if (box_.empty() || strays(read)) {
-    box_ = read;
-    way_ = first_guess(read);
-    return beyond(read);
+  if (box_.empty()) return start(read);
+  if (strays(read)) {
+    // A thread that was left far behind strays once; a new pass goes on from there.
+    const bool goes_on = !stray_.empty() && adjoins(stray_, read);
+    stray_ = read;
+    return goes_on ? start(read) : Grid::Span{};
   }
+  stray_ = {};
   const Grid::Span before = box_;
   box_ = {std::min(box_.col0, read.col0), std::min(box_.row0, read.row0), std::max(box_.col1, read.col1),
           std::max(box_.row1, read.row1)};

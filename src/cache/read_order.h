@@ -3,6 +3,7 @@
 
 #include <mutex>
 
+#include "cache/window.h"
 #include "smalti/tile/grid.h"
 
 namespace smalti::cache {
@@ -18,10 +19,14 @@ class ReadOrder {
   // Takes note of a read; returns the tiles to fetch ahead, or none. Names each row (column) of tiles once a
   // pass.
   Grid::Span note(const Grid::Span& read);
+  Front front();
+  // True when this pass has reached that tile already: too late to read it ahead.
+  bool reached(std::uint32_t col, std::uint32_t row);
 
  private:
   enum class Way : std::uint8_t { unknown, down, up, right, left };
 
+  Grid::Span start(const Grid::Span&);
   Way first_guess(const Grid::Span&) const noexcept;
   bool strays(const Grid::Span&) const noexcept;
   Grid::Span beyond(const Grid::Span& read) const noexcept;
@@ -31,6 +36,7 @@ class ReadOrder {
   std::mutex mutex_;
   Way way_ = Way::unknown;  // guarded by mutex_
   Grid::Span box_;          // guarded by mutex_
+  Grid::Span stray_;        // guarded by mutex_; the last read, where it was far from the front
 };
 
 }  // namespace smalti::cache

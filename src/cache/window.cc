@@ -8,7 +8,7 @@ bool Window::take_if_here(Ask& ask) {
   const auto at = panes_.find(ask.index);
   if (at == panes_.end()) return false;
   Pane& pane = *at->second;
-  by_use_.splice(by_use_.end(), by_use_, at->second);
+  used_.splice(used_.end(), pane.ahead ? ahead_ : used_, at->second);
   ask.tile = pane.tile;
   ask.was_ahead = std::exchange(pane.ahead, false);
   if (ask.was_ahead) ahead_bytes_ -= pane.tile.charge();
@@ -33,6 +33,7 @@ void Window::start(Ask& ask, bool ahead) {
 void Window::claim(std::span<Ask> asks) {
   Panes leaving;  // the death of a tile may free a large buffer: outside the lock
   const std::lock_guard lock(mutex_);
+  std::uint64_t coming = 0;
   for (Ask& ask : asks) {
     if (take_if_here(ask)) continue;
     if (const auto at = flights_.find(ask.index); at != flights_.end()) {
@@ -40,22 +41,24 @@ void Window::claim(std::span<Ask> asks) {
       ask.was_ahead = std::exchange(ask.flight->ahead, false);
       if (ask.was_ahead) ahead_bytes_ -= ask.flight->bytes;
     } else {
-      start(ask, false);
+      coming += ask.bytes;
     }
   }
-  trim_locked(leaving);
+  trim_locked(coming, leaving);
+  for (Ask& ask : asks)
+    if (!ask.tile && !ask.flight) start(ask, false);
   recount();
 }
 
-void Window::claim_ahead(std::span<Ask> asks) {
+void Window::claim_ahead(std::span<Ask> asks, const std::function<bool(std::uint64_t)>& wanted) {
   Panes leaving;
   const std::lock_guard lock(mutex_);
   for (Ask& ask : asks) {
-    if (panes_.contains(ask.index) || flights_.contains(ask.index)) continue;
+    if (panes_.contains(ask.index) || flights_.contains(ask.index) || !wanted(ask.index)) continue;
     if (ahead_bytes_ + ask.bytes > set_.bound() / 2) break;
+    trim_locked(ask.bytes, leaving);
     start(ask, true);
   }
-  trim_locked(leaving);
   recount();
 }
 
@@ -74,10 +77,11 @@ void Window::land(std::uint64_t index, const FlightPtr& flight, Tile tile) {
       const bool ahead = flight->ahead;
       if (ahead) ahead_bytes_ += tile.charge();
       set_.add(tile.charge());
-      by_use_.push_back({index, std::move(tile), ahead});
-      panes_.insert_or_assign(index, std::prev(by_use_.end()));
+      Panes& list = ahead ? ahead_ : used_;
+      list.push_back({index, std::move(tile), ahead, ++landings_});
+      panes_.insert_or_assign(index, std::prev(list.end()));
     }
-    trim_locked(leaving);
+    trim_locked(0, leaving);
     recount();
   }
   landed_.notify_all();
@@ -96,21 +100,18 @@ Result<Tile> Window::wait(const Call& call, const FlightPtr& flight) {
   return Tile();
 }
 
-void Window::drop(Panes::iterator at) {
+void Window::drop(Panes::iterator at, Panes& leaving) {
   if (at->ahead) ahead_bytes_ -= at->tile.charge();
   set_.remove(at->tile.charge());
   panes_.erase(at->index);
+  leaving.splice(leaving.end(), at->ahead ? ahead_ : used_, at);
 }
 
 void Window::forget(std::uint64_t index) {
   if (idle()) return;
   Panes leaving;
   const std::lock_guard lock(mutex_);
-  if (const auto at = panes_.find(index); at != panes_.end()) {
-    const auto pane = at->second;
-    drop(pane);
-    leaving.splice(leaving.end(), by_use_, pane);
-  }
+  if (const auto at = panes_.find(index); at != panes_.end()) drop(at->second, leaving);
   if (const auto at = flights_.find(index); at != flights_.end()) {
     at->second->detached = true;
     flights_.erase(at);
@@ -118,28 +119,44 @@ void Window::forget(std::uint64_t index) {
   recount();
 }
 
-void Window::trim_locked(Panes& leaving) {
-  while (set_.over() && !by_use_.empty()) {
-    drop(by_use_.begin());
-    leaving.splice(leaving.end(), by_use_, by_use_.begin());
+void Window::trim_locked(std::uint64_t coming, Panes& leaving) {
+  while (set_.used() + coming > set_.bound() && !panes_.empty()) {
+    drop(victim(), leaving);
   }
+}
+
+// A scan of what is kept, which is some hundred tiles: little beside the fetch that makes it necessary.
+Window::Panes::iterator Window::victim() {
+  const bool stale = !ahead_.empty() && landings_ - ahead_.front().born > 2 * panes_.size();
+  if (stale || used_.empty()) return ahead_.begin();
+  auto furthest = used_.begin();
+  std::uint64_t distance = front_.distance(furthest->index);
+  for (auto pane = std::next(furthest); pane != used_.end(); ++pane) {
+    if (const std::uint64_t other = front_.distance(pane->index); other > distance) {
+      furthest = pane;
+      distance = other;
+    }
+  }
+  return furthest;
+}
+
+void Window::face(const Front& front) {
+  const std::lock_guard lock(mutex_);
+  front_ = front;
 }
 
 void Window::trim() {
   if (!set_.over() || idle()) return;
   Panes leaving;
   const std::lock_guard lock(mutex_);
-  trim_locked(leaving);
+  trim_locked(0, leaving);
   recount();
 }
 
 void Window::clear() {
   Panes leaving;
   const std::lock_guard lock(mutex_);
-  while (!by_use_.empty()) {
-    drop(by_use_.begin());
-    leaving.splice(leaving.end(), by_use_, by_use_.begin());
-  }
+  while (!panes_.empty()) drop(panes_.begin()->second, leaving);
   recount();
 }
 

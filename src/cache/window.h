@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -38,7 +39,23 @@ struct Ask {
   bool was_ahead = false;  // read ahead, and now used for the first time
 };
 
-// Thread-safe. Tiles count towards the working set from the claim on; the least lately used go first.
+// Where readers are: the row (column) of tiles that the foremost has come to.
+struct Front {
+  enum class Axis : std::uint8_t { none, rows, cols };
+  Axis axis = Axis::none;
+  std::uint32_t at = 0;
+  std::uint32_t cols = 1;  // of the grid
+
+  std::uint64_t distance(std::uint64_t index) const noexcept {
+    if (axis == Axis::none) return 0;
+    const std::uint64_t place = axis == Axis::rows ? index / cols : index % cols;
+    return place > at ? place - at : at - place;
+  }
+};
+
+// Thread-safe. Tiles count towards the working set from the claim on. Those furthest from the readers' front
+// go first, among them the least lately used; those read ahead stay until they are used, unless so many tiles
+// have come since that nobody seems to want them.
 class Window {
  public:
   explicit Window(WorkingSet& set) : set_(set) {}
@@ -48,15 +65,17 @@ class Window {
   void look(std::span<Ask>);
   // Fills in what is there or on its way, and makes the rest the caller's to fetch.
   void claim(std::span<Ask>);
-  // The same for a read-ahead: takes only what is neither there nor on its way, as far as half of the bound
-  // goes.
-  void claim_ahead(std::span<Ask>);
+  // The same for a read-ahead: takes only what is neither there nor on its way and `wanted`, as far as half
+  // of the bound goes. `wanted` is asked under the window's lock, so that no reader can come and go in
+  // between.
+  void claim_ahead(std::span<Ask>, const std::function<bool(std::uint64_t index)>& wanted);
   // Ends a flight: a tile without pixels means that it failed. Never forget one: others wait for it.
   void land(std::uint64_t index, const FlightPtr&, Tile);
   // The tile; one without pixels when the flight failed, so that the caller tries for itself.
   Result<Tile> wait(const Call&, const FlightPtr&);
   // The tile was written: what is here, or on its way, is old.
   void forget(std::uint64_t index);
+  void face(const Front&);
   // Gives up tiles until the working set keeps its bound.
   void trim();
   void clear();
@@ -66,13 +85,16 @@ class Window {
     std::uint64_t index = 0;
     Tile tile;
     bool ahead = false;
+    std::uint64_t born = 0;  // how many tiles had landed before it
   };
   using Panes = std::list<Pane>;
 
   bool take_if_here(Ask&);
   void start(Ask&, bool ahead);
-  void drop(Panes::iterator);
-  void trim_locked(Panes& leaving);
+  void drop(Panes::iterator, Panes& leaving);
+  Panes::iterator victim();
+  // Makes room for `coming` bytes; what goes, goes into `leaving`.
+  void trim_locked(std::uint64_t coming, Panes& leaving);
   void recount() noexcept { kept_.store(panes_.size() + flights_.size(), std::memory_order_release); }
 
   WorkingSet& set_;
@@ -80,7 +102,10 @@ class Window {
   std::condition_variable_any landed_;
   std::atomic<std::size_t> kept_{0};
   // Guarded by mutex_:
-  Panes by_use_;  // least lately used first
+  Panes used_;   // least lately used first
+  Panes ahead_;  // read ahead and not used yet, oldest first
+  std::uint64_t landings_ = 0;
+  Front front_;
   std::unordered_map<std::uint64_t, Panes::iterator> panes_;
   std::unordered_map<std::uint64_t, FlightPtr> flights_;
   std::uint64_t ahead_bytes_ = 0;  // read ahead, or on the way so, and not used yet

@@ -1,0 +1,122 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "test/cache/kit.h"
+
+namespace smalti {
+namespace {
+
+using namespace test;
+using testing::HasSubstr;
+
+const ImageSpec small{{300, 200}, rgb8, {64, 32}};
+
+TEST(Life, TheImageIsDroppedWithItsCache) {
+  Kit kit(true);
+  {
+    auto cache = kit.make(small);
+    ASSERT_TRUE(cache);
+    paint(*cache);
+    EXPECT_EQ(kit.store->tiles(), 35u);
+    EXPECT_EQ(kit.ledger.used(Resource::list_length), 1u);
+  }
+  EXPECT_EQ(kit.store->tiles(), 0u);
+  EXPECT_EQ(kit.store->figures().drops, 1u);
+  EXPECT_EQ(kit.ledger.used(Resource::list_length), 0u);
+  EXPECT_EQ(kit.ledger.used(Resource::memory), 0u);
+}
+
+TEST(Life, Moves) {
+  Kit kit(true);
+  auto first = kit.make(small);
+  auto second = kit.make(small);
+  ASSERT_TRUE(first && second);
+  paint(*first);
+  const ImageId id = first->id();
+  PixelCache moved = std::move(*first);
+  EXPECT_EQ(moved.id(), id);
+  EXPECT_TRUE(shows(moved, whole(small.size)));
+  EXPECT_EQ(kit.store->figures().drops, 0u);
+  moved = std::move(*second);
+  EXPECT_EQ(kit.store->figures().drops, 1u);
+  EXPECT_EQ(kit.store->tiles(), 0u);
+  EXPECT_NE(moved.id(), id);
+}
+
+TEST(Life, RefusesWhatTheLimitsForbid) {
+  Limits limits = no_limits();
+  limits[Resource::width] = 300;
+  limits[Resource::height] = 200;
+  limits[Resource::list_length] = 2;
+  Kit kit(true, limits);
+  const auto refused = [&](Extent size, std::string_view resource) {
+    const auto cache = kit.make({size, rgb8, {64, 32}});
+    ASSERT_FALSE(cache);
+    EXPECT_EQ(cache.error().code, Errc::limit);
+    EXPECT_THAT(cache.error().what, HasSubstr(std::string(resource)));
+  };
+  refused({301, 10}, "width");
+  refused({10, 201}, "height");
+  auto first = kit.make(small);
+  auto second = kit.make(small);
+  ASSERT_TRUE(first && second);
+  refused({10, 10}, "list-length");
+  second = tl::unexpected<Error>(Error{});
+  EXPECT_TRUE(kit.make(small));
+}
+
+TEST(Life, AreaOnlyRefusesMemory) {
+  Limits limits = no_limits();
+  limits[Resource::area] = 1;
+  Kit kit(false, limits);
+  EXPECT_TRUE(kit.make(small));
+}
+
+TEST(Life, RefusesASpecThatDoesNotHold) {
+  Kit kit(true);
+  EXPECT_EQ(kit.make({{0, 5}, rgb8, {64, 32}}).error().code, Errc::invalid);
+  EXPECT_EQ(kit.make({{5, 5}, rgb8, {0, 32}}).error().code, Errc::invalid);
+}
+
+TEST(Life, AnImageThatWillNotFitReservesItsWorkingSet) {
+  Limits limits = no_limits();
+  limits[Resource::memory] = 100'000;
+  Kit kit(false, limits);
+  auto cache = kit.make(small);  // 180,000 bytes; a row of tiles is 30,720
+  ASSERT_TRUE(cache);
+  EXPECT_EQ(kit.ledger.used(Resource::memory), 3u * 30'720);
+  paint(*cache);
+  EXPECT_TRUE(shows(*cache, whole(small.size)));
+  EXPECT_EQ(kit.ledger.peak(Resource::memory), 3u * 30'720);
+}
+
+TEST(SpecFor, ARowOfTilesStaysUnderAnEighthOfTheMemoryLimit) {
+  Limits limits = no_limits();
+  const PixelFormat rgb16{Sample::u16, 3, 0};
+  EXPECT_EQ(spec_for({8000, 6000}, rgb16, Ledger(limits)).tile, (Extent{256, 256}));
+  limits[Resource::memory] = 256u << 20;
+  EXPECT_EQ(spec_for({32768, 32768}, rgb16, Ledger(limits)).tile, (Extent{256, 128}));
+  limits[Resource::memory] = 0;
+  EXPECT_EQ(spec_for({32768, 32768}, rgb16, Ledger(limits)).tile, (Extent{256, 16}));
+}
+
+TEST(Counts, TellWhatHappened) {
+  Kit kit(false);
+  auto cache = kit.make(small, {.read_ahead = false});
+  ASSERT_TRUE(cache);
+  paint(*cache, 32);
+  EXPECT_TRUE(shows(*cache, {0, 0, {300, 32}}));
+  EXPECT_TRUE(shows(*cache, {0, 0, {300, 32}}));
+  const CacheCounts counts = cache->counts();
+  EXPECT_EQ(counts.writes, 7u);
+  EXPECT_EQ(counts.reads, 2u);
+  EXPECT_EQ(counts.tiles_put, 35u);
+  EXPECT_EQ(counts.bytes_put, small.stored_bytes());
+  EXPECT_EQ(counts.tiles_got, 5u);
+  EXPECT_EQ(counts.bytes_got, 300u * 32 * 3);
+  EXPECT_EQ(counts.window_hits, 5u);
+  EXPECT_EQ(counts.tiles_hot, 0u);
+}
+
+}  // namespace
+}  // namespace smalti
