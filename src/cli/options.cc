@@ -116,7 +116,10 @@ Result<void> take_monitor(Line& line, const Use& use) {
   return {};
 }
 
-Result<void> take_nothing(Line&, const Use&) { return {}; }
+Result<void> take_quiet(Line& line, const Use& use) {
+  line.script.quiet = !use.plus;
+  return {};
+}
 
 Result<void> take_debug(Line& line, const Use& use) {
   if (use.plus) {
@@ -267,8 +270,7 @@ constexpr std::array rows{
               "policy, resource, operator, option, define, virtual-pixel or cache"},
     OptionRow{Section::other, "monitor", "", 0, true, true, 0, take_monitor, nullptr,
               "tell the progress of work"},
-    OptionRow{Section::other, "quiet", "", 0, true, true, 0, take_nothing, nullptr,
-              "say nothing that can be left unsaid"},
+    OptionRow{Section::other, "quiet", "", 0, true, true, 0, take_quiet, nullptr, "no warnings"},
     OptionRow{Section::other, "verbose", "", 0, true, true, 0, take_verbose, nullptr,
               "tell times, tiles and bytes, and where they are"},
     OptionRow{Section::other, "version", "", 0, true, false, 0, take_version, nullptr,

@@ -108,8 +108,9 @@ Result<void> list(const Script& script, const Policies& policies, const Environm
 
 Result<void> work(const Script& script, const house::Config& config, Signals& signals, Voice& voice) {
   const auto from = Clock::now();
-  Log log([&voice](Level, std::string_view text) { voice.complain(text); },
-          script.verbose ? Level::info : Level::warning);
+  Log log([&voice](Level, std::string_view text) { voice.complain(text); }, script.verbose ? Level::info
+                                                                            : script.quiet ? Level::error
+                                                                                           : Level::warning);
   SMALTI_TRY(auto house, house::build(config, house::Purpose::client, log));
   const ops::Workshop workshop = house::workshop_of(
       *house,
@@ -121,7 +122,7 @@ Result<void> work(const Script& script, const house::Config& config, Signals& si
   const Call call = house::call_for(*house, signals.stop());
   auto done = run_steps(script, workshop, call, config.temporary.string(), say);
   voice.bar().clear();
-  if (!done) return tl::unexpected<Error>(house::explained(*house, std::move(done.error())));
+  if (!done) return tl::unexpected<Error>(house::explained(*house, call, std::move(done.error())));
   if (script.verbose) tell_totals(*house, from, voice);
   return {};
 }
@@ -139,7 +140,8 @@ Result<void> act(const Script& script, std::string_view name, const Environment&
     if (!print(version_text(config.quantum))) return fail(Errc::io, "standard output could not be written");
     return {};
   }
-  for (const std::string& note : config.notes) voice.complain(note);
+  if (!script.quiet)
+    for (const std::string& note : config.notes) voice.complain(note);
   if (script.act == Act::serve) return serve(script, config, signals);
   return work(script, config, signals, voice);
 }

@@ -52,6 +52,7 @@ struct Script {
   std::vector<HostPort> serve;  // where; an empty host means every address of this host
   std::string list;             // what
   bool verbose = false;
+  bool quiet = false;  // no warnings
   bool monitor = false;
   bool debug_cache = false;
 };

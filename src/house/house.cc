@@ -72,7 +72,8 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
   SMALTI_TRY(std::vector<Tier> tiers, tiers_of(*house, purpose));
   TieredOptions options;
   options.ledger = &house->ledger;
-  options.through = purpose == Purpose::server;
+  // A gateway's clients write row by row and hear of failures later: its tiles go out behind them.
+  options.through = purpose == Purpose::server && !goes_further(house->config, purpose);
   house->store = tiered_store(std::move(tiers), *house->behind, options);
   return house;
 }
@@ -106,9 +107,9 @@ Call call_for(const House& house, std::stop_token stop) {
   return call;
 }
 
-Error explained(const House& house, Error error) {
+Error explained(const House& house, const Call& call, Error error) {
   const std::uint64_t seconds = house.config.limits[Resource::time];
-  if (error.code != Errc::timeout || seconds == unlimited) return error;
+  if (error.code != Errc::timeout || Clock::now() < call.deadline) return error;  // a server may be slow, too
   return Error{Errc::limit, fmt::format("time limit exceeded: {} s; raise it with {} ({})", seconds,
                                         Ledger::cure(Resource::time), error.what)};
 }

@@ -39,8 +39,8 @@ Result<std::unique_ptr<House>> build(Config, Purpose, Log&);
 // What operators need of the house. A `throttle` limit makes every report of progress pause for that long.
 ops::Workshop workshop_of(House&, ops::Progress, ops::CacheWatch);
 
-// A time limit as a deadline from now on; and a deadline's error as that limit's.
+// A time limit as a deadline from now on; and the error of a call whose deadline has passed as that limit's.
 Call call_for(const House&, std::stop_token);
-Error explained(const House&, Error);
+Error explained(const House&, const Call&, Error);
 
 }  // namespace smalti::house

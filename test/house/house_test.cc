@@ -82,11 +82,14 @@ TEST(House, ATimeLimitIsADeadlineAndSaysSo) {
   ASSERT_TRUE(house);
   const Call call = call_for(**house, {});
   EXPECT_LE(call.deadline, Clock::now() + std::chrono::hours(1));
-  const Error error = explained(**house, {Errc::timeout, "writing out.png"});
+  Call late = call;
+  late.deadline = Clock::now();
+  const Error error = explained(**house, late, {Errc::timeout, "writing out.png"});
   EXPECT_EQ(error.code, Errc::limit);
   EXPECT_THAT(error.what,
               AllOf(HasSubstr("time limit exceeded"), HasSubstr("-limit time"), HasSubstr("out.png")));
-  EXPECT_EQ(explained(**house, {Errc::io, "x"}).what, "x");
+  EXPECT_EQ(explained(**house, late, {Errc::io, "x"}).what, "x");
+  EXPECT_EQ(explained(**house, call, {Errc::timeout, "a slow server"}).what, "a slow server");
 }
 
 TEST(House, ThrottlePausesNowAndThen) {
