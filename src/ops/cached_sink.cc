@@ -9,12 +9,18 @@ namespace smalti::ops {
 
 namespace {
 
+constexpr std::chrono::milliseconds progress_pause{150};
+
 std::optional<Sample> sample_of(VipsBandFormat format) {
   switch (format) {
-    case VIPS_FORMAT_UCHAR: return Sample::u8;
-    case VIPS_FORMAT_USHORT: return Sample::u16;
-    case VIPS_FORMAT_FLOAT: return Sample::f32;
-    default: return std::nullopt;
+    case VIPS_FORMAT_UCHAR:
+      return Sample::u8;
+    case VIPS_FORMAT_USHORT:
+      return Sample::u16;
+    case VIPS_FORMAT_FLOAT:
+      return Sample::f32;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -27,9 +33,11 @@ struct Strips {
 
 int take_strip(VipsRegion* region, VipsRect* area, void* a) {
   auto& strips = *static_cast<Strips*>(a);
-  const Rect rect{area->left, area->top, {static_cast<std::uint32_t>(area->width), static_cast<std::uint32_t>(area->height)}};
-  const Pixels pixels{reinterpret_cast<const std::byte*>(VIPS_REGION_ADDR(region, area->left, area->top)), rect.size,
-                      static_cast<std::ptrdiff_t>(VIPS_REGION_LSKIP(region)), strips.format};
+  const Rect rect{area->left,
+                  area->top,
+                  {static_cast<std::uint32_t>(area->width), static_cast<std::uint32_t>(area->height)}};
+  const Pixels pixels{reinterpret_cast<const std::byte*>(VIPS_REGION_ADDR(region, area->left, area->top)),
+                      rect.size, static_cast<std::ptrdiff_t>(VIPS_REGION_LSKIP(region)), strips.format};
   Result<void> taken = strips.call.alive();
   if (taken) taken = strips.run.strip(rect, pixels);
   if (taken) return 0;
@@ -58,7 +66,7 @@ Watch::Watch(const Workshop& workshop, const Call& call, VipsImage* image, std::
     const auto now = Clock::now().time_since_epoch().count();
     auto next = state->next.load(std::memory_order_relaxed);
     if (now < next && progress->npels < progress->tpels) return;
-    const auto later = now + std::chrono::duration_cast<Clock::duration>(std::chrono::milliseconds(150)).count();
+    const auto later = now + Clock::duration(progress_pause).count();
     if (!state->next.compare_exchange_strong(next, later)) return;
     state->workshop.progress(state->what, static_cast<std::uint64_t>(progress->npels),
                              static_cast<std::uint64_t>(progress->tpels));
@@ -82,20 +90,53 @@ tl::unexpected<Error> why(const Call& call, const FlowPtr& flow, Errc code, std:
   return vips_fail(code, std::string(what));
 }
 
+namespace {
+
+constexpr int serial_rows = 16;
+
+// One region from top to bottom on this thread: a decoder has but one order, and workers that wait for their
+// turn would each hold strips of it.
+int run_serially(const Workshop& workshop, VipsImage* image, Strips& strips) {
+  VipsRegion* region = vips_region_new(image);
+  int failed = region ? 0 : -1;
+  Clock::time_point next = Clock::now() + progress_pause;
+  for (int top = 0; failed == 0 && top < image->Ysize; top += serial_rows) {
+    VipsRect area{0, top, image->Xsize, std::min(serial_rows, image->Ysize - top)};
+    failed = vips_region_prepare(region, &area);
+    if (failed == 0) failed = take_strip(region, &area, &strips);
+    const bool last = top + serial_rows >= image->Ysize;
+    if (!workshop.progress || (Clock::now() < next && !last)) continue;
+    next = Clock::now() + progress_pause;
+    const auto row = static_cast<std::uint64_t>(image->Xsize);
+    workshop.progress(strips.run.what, row * static_cast<std::uint64_t>(area.top + area.height),
+                      row * static_cast<std::uint64_t>(image->Ysize));
+  }
+  if (region) g_object_unref(region);
+  return failed;
+}
+
+int run_on_workers(const Workshop& workshop, const Call& call, VipsImage* image, Strips& strips) {
+  const Watch watch(workshop, call, image, strips.run.what);
+  return vips_sink_disc(image, take_strip, &strips);
+}
+
+}  // namespace
+
 Result<void> run_strips(const Workshop& workshop, const Call& call, const VipsPtr& image, const Run& run) {
   SMALTI_CHECK(call.alive());
   const auto sample = sample_of(image->BandFmt);
   if (!sample || image->Coding != VIPS_CODING_NONE || image->Bands > 255)
-    return fail(Errc::unsupported, fmt::format("{}: samples of type {} in {} bands are not supported", run.what,
-                                               vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt), image->Bands));
+    return fail(Errc::unsupported,
+                fmt::format("{}: samples of type {} in {} bands are not supported", run.what,
+                            vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt), image->Bands));
   if (run.flow) {
     run.flow->take();
     run.flow->adopt(call);
   }
   vips_error_clear();
   Strips strips{run, call, {*sample, static_cast<std::uint8_t>(image->Bands), 0}, {}};
-  const Watch watch(workshop, call, image.get(), run.what);
-  const int failed = vips_sink_disc(image.get(), take_strip, &strips);
+  const int failed = run.serial ? run_serially(workshop, image.get(), strips)
+                                : run_on_workers(workshop, call, image.get(), strips);
   if (strips.failed) {
     vips_error_clear();
     return pass(std::move(*strips.failed), run.what);
@@ -107,19 +148,38 @@ Result<void> run_strips(const Workshop& workshop, const Call& call, const VipsPt
   return {};
 }
 
-Result<void> check_size(const Workshop& workshop, std::uint64_t width, std::uint64_t height, std::string_view name) {
+// Rows that libvips keeps, measured: its decoders' line cache, its encoders' two buffers, and a worker's
+// strips.
+constexpr std::uint64_t decoder_rows = 640, encoder_rows = 256, worker_rows = 64;
+
+Hold charge_decoding(const Workshop& workshop, const VipsImage* image) {
+  return workshop.cache.ledger.charge(Resource::memory, VIPS_IMAGE_SIZEOF_LINE(image) * decoder_rows);
+}
+
+Hold charge_pipeline(const Workshop& workshop, const VipsImage* image) {
+  const auto samples = static_cast<std::uint64_t>(image->Xsize) * static_cast<std::uint64_t>(image->Bands);
+  const std::uint64_t computed =
+      samples * (workshop.quantum.depth > 8 ? 2 : 1) * worker_rows * workshop.threads;
+  return workshop.cache.ledger.charge(Resource::memory,
+                                      VIPS_IMAGE_SIZEOF_LINE(image) * encoder_rows + computed);
+}
+
+Result<void> check_size(const Workshop& workshop, std::uint64_t width, std::uint64_t height,
+                        std::string_view name) {
   const Ledger& ledger = workshop.cache.ledger;
   const auto refuse = [&](Resource what, std::uint64_t asked) {
-    return fail(Errc::limit, fmt::format("cache resources exhausted: '{}' is {}x{} pixels, and its {} of {} exceeds the "
-                                         "limit of {} (raise it with -limit {} or in policy.xml)",
-                                         name, width, height, name_of(what), asked, ledger.limit(what), name_of(what)));
+    return fail(Errc::limit,
+                fmt::format("cache resources exhausted: '{}' is {}x{} pixels, and its {} of {} exceeds the "
+                            "limit of {} (raise it with -limit {} or in policy.xml)",
+                            name, width, height, name_of(what), asked, ledger.limit(what), name_of(what)));
   };
   if (width > ledger.limit(Resource::width)) return refuse(Resource::width, width);
   if (height > ledger.limit(Resource::height)) return refuse(Resource::height, height);
   constexpr std::uint64_t most = VIPS_MAX_COORD;
   if (width > most || height > most || width == 0 || height == 0)
-    return fail(Errc::unsupported, fmt::format("'{}' claims {}x{} pixels; the most that can be processed is {} a side",
-                                               name, width, height, most));
+    return fail(Errc::unsupported,
+                fmt::format("'{}' claims {}x{} pixels; the most that can be processed is {} a side", name,
+                            width, height, most));
   return {};
 }
 
@@ -148,14 +208,17 @@ struct Watched {
 
 }  // namespace
 
-Result<std::shared_ptr<const PixelCache>> sink(const Workshop& workshop, const Call& call, const VipsPtr& image,
-                                               const Run& run, std::string file, std::uint32_t scene) {
+Result<std::shared_ptr<const PixelCache>> sink(const Workshop& workshop, const Call& call,
+                                               const VipsPtr& image, const Run& run, std::string file,
+                                               std::uint32_t scene) {
   const auto sample = sample_of(image->BandFmt);
   if (!sample || image->Bands > 255)
-    return fail(Errc::unsupported, fmt::format("{}: samples of type {} in {} bands are not supported", run.what,
-                                               vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt), image->Bands));
-  const ImageSpec spec = spec_for({static_cast<std::uint32_t>(image->Xsize), static_cast<std::uint32_t>(image->Ysize)},
-                                  {*sample, static_cast<std::uint8_t>(image->Bands), 0}, workshop.cache.ledger);
+    return fail(Errc::unsupported,
+                fmt::format("{}: samples of type {} in {} bands are not supported", run.what,
+                            vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt), image->Bands));
+  const ImageSpec spec =
+      spec_for({static_cast<std::uint32_t>(image->Xsize), static_cast<std::uint32_t>(image->Ysize)},
+               {*sample, static_cast<std::uint8_t>(image->Bands), 0}, workshop.cache.ledger);
   auto created = PixelCache::create(workshop.cache, call, spec);
   if (!created) return pass(std::move(created.error()), run.what);
   auto watched = std::make_shared<Watched>(std::move(*created), workshop.watch, std::move(file), scene);

@@ -11,14 +11,19 @@ namespace {
 struct Source {
   std::shared_ptr<const PixelCache> cache;
   FlowPtr flow;
+  Hold pipeline;
 };
 
 std::optional<VipsBandFormat> band_format(Sample sample) {
   switch (sample) {
-    case Sample::u8: return VIPS_FORMAT_UCHAR;
-    case Sample::u16: return VIPS_FORMAT_USHORT;
-    case Sample::f32: return VIPS_FORMAT_FLOAT;
-    default: return std::nullopt;
+    case Sample::u8:
+      return VIPS_FORMAT_UCHAR;
+    case Sample::u16:
+      return VIPS_FORMAT_USHORT;
+    case Sample::f32:
+      return VIPS_FORMAT_FLOAT;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -26,9 +31,11 @@ std::optional<VipsBandFormat> band_format(Sample sample) {
 int generate(VipsRegion* region, void*, void* a, void*, gboolean*) {
   const auto* source = static_cast<const Source*>(a);
   const VipsRect& want = region->valid;
-  const Rect rect{want.left, want.top, {static_cast<std::uint32_t>(want.width), static_cast<std::uint32_t>(want.height)}};
-  const MutablePixels into{reinterpret_cast<std::byte*>(VIPS_REGION_ADDR(region, want.left, want.top)), rect.size,
-                           static_cast<std::ptrdiff_t>(VIPS_REGION_LSKIP(region)), source->cache->spec().format};
+  const Rect rect{
+      want.left, want.top, {static_cast<std::uint32_t>(want.width), static_cast<std::uint32_t>(want.height)}};
+  const MutablePixels into{reinterpret_cast<std::byte*>(VIPS_REGION_ADDR(region, want.left, want.top)),
+                           rect.size, static_cast<std::ptrdiff_t>(VIPS_REGION_LSKIP(region)),
+                           source->cache->spec().format};
   const Call call = source->flow->call();
   Result<void> done = call.alive();
   if (done) done = source->cache->read(call, rect, into);
@@ -40,19 +47,23 @@ int generate(VipsRegion* region, void*, void* a, void*, gboolean*) {
 
 }  // namespace
 
-Result<VipsPtr> image_over(std::shared_ptr<const PixelCache> cache, FlowPtr flow, VipsInterpretation interpretation) {
+Result<VipsPtr> image_over(std::shared_ptr<const PixelCache> cache, FlowPtr flow,
+                           VipsInterpretation interpretation, Hold pipeline) {
   const ImageSpec& spec = cache->spec();
   const auto format = band_format(spec.format.sample);
   if (!format || spec.format.meta_bytes != 0)
-    return fail(Errc::unsupported, fmt::format("a cached image of sample kind {} with {} bytes of metacontent cannot be "
-                                               "operated on", static_cast<int>(spec.format.sample), spec.format.meta_bytes));
+    return fail(Errc::unsupported,
+                fmt::format("a cached image of sample kind {} with {} bytes of metacontent cannot be "
+                            "operated on",
+                            static_cast<int>(spec.format.sample), spec.format.meta_bytes));
   VipsPtr image(vips_image_new());
-  vips_image_init_fields(image.get(), static_cast<int>(spec.size.w), static_cast<int>(spec.size.h), spec.format.channels,
-                         *format, VIPS_CODING_NONE, interpretation, 1.0, 1.0);
-  auto* source = new Source{std::move(cache), std::move(flow)};
+  vips_image_init_fields(image.get(), static_cast<int>(spec.size.w), static_cast<int>(spec.size.h),
+                         spec.format.channels, *format, VIPS_CODING_NONE, interpretation, 1.0, 1.0);
+  auto* source = new Source{std::move(cache), std::move(flow), std::move(pipeline)};
   g_object_set_data_full(G_OBJECT(image.get()), "smalti-source", source,
                          [](gpointer data) { delete static_cast<Source*>(data); });
-  // Strips as wide as the image: what every row-by-row encoder wants, and a halo'd strip then reads few tiles.
+  // Strips as wide as the image: what every row-by-row encoder wants, and a halo'd strip then reads few
+  // tiles.
   if (vips_image_pipelinev(image.get(), VIPS_DEMAND_STYLE_FATSTRIP, nullptr) != 0 ||
       vips_image_generate(image.get(), nullptr, generate, nullptr, source, nullptr) != 0)
     return vips_fail(Errc::internal, "an image over the pixel cache");

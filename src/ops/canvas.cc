@@ -40,15 +40,18 @@ int generate(VipsRegion* region, void*, void* a, void*, gboolean*) {
   for (int y = want.top; y < want.top + want.height; ++y) {
     const double at = ramp.height > 1 ? static_cast<double>(y) / (ramp.height - 1) : 0;
     auto* row = VIPS_REGION_ADDR(region, want.left, y);
-    if (ramp.wide) fill_row(ramp, reinterpret_cast<std::uint16_t*>(row), want.width, at, 1.0);
-    else fill_row(ramp, row, want.width, at, 1.0 / 257);
+    if (ramp.wide)
+      fill_row(ramp, reinterpret_cast<std::uint16_t*>(row), want.width, at, 1.0);
+    else
+      fill_row(ramp, row, want.width, at, 1.0 / 257);
   }
   return 0;
 }
 
 Result<Extent> size_of(const Settings& settings, std::string_view prefix) {
   const auto found = settings.find("size");
-  const std::string_view text = found == settings.end() ? std::string_view() : std::string_view(found->second);
+  const std::string_view text =
+      found == settings.end() ? std::string_view() : std::string_view(found->second);
   Extent size;
   const char* end = text.data() + text.size();
   const auto wide = std::from_chars(text.data(), end, size.w);
@@ -56,7 +59,8 @@ Result<Extent> size_of(const Settings& settings, std::string_view prefix) {
     const auto high = std::from_chars(wide.ptr + 1, end, size.h);
     if (high.ec == std::errc() && high.ptr == end && !size.empty()) return size;
   }
-  if (text.empty()) return fail(Errc::invalid, fmt::format("'{}:' needs a size: write -size 640x480 before it", prefix));
+  if (text.empty())
+    return fail(Errc::invalid, fmt::format("'{}:' needs a size: write -size 640x480 before it", prefix));
   return fail(Errc::invalid, fmt::format("-size '{}': WIDTHxHEIGHT is needed, in pixels", text));
 }
 
@@ -82,7 +86,9 @@ bool needs_16_bits(const Color& color) {
 
 }  // namespace
 
-bool is_canvas(std::string_view prefix) { return prefix == "canvas" || prefix == "xc" || prefix == "gradient"; }
+bool is_canvas(std::string_view prefix) {
+  return prefix == "canvas" || prefix == "xc" || prefix == "gradient";
+}
 
 Result<Picture> make_canvas(const Workshop& workshop, std::string_view prefix, std::string_view argument,
                             const Settings& settings) {
@@ -101,7 +107,8 @@ Result<Picture> make_canvas(const Workshop& workshop, std::string_view prefix, s
   auto state = std::make_shared<PictureState>();
   state->image.reset(vips_image_new());
   VipsImage* image = state->image.get();
-  g_object_set_data_full(G_OBJECT(image), "smalti-ramp", ramp, [](gpointer data) { delete static_cast<Ramp*>(data); });
+  g_object_set_data_full(G_OBJECT(image), "smalti-ramp", ramp,
+                         [](gpointer data) { delete static_cast<Ramp*>(data); });
   vips_image_init_fields(image, static_cast<int>(size.w), static_cast<int>(size.h), ramp->bands,
                          ramp->wide ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR, VIPS_CODING_NONE,
                          ramp->wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB, 1.0, 1.0);

@@ -19,14 +19,15 @@ using TargetPtr = std::unique_ptr<VipsTarget, UnrefTarget>;
 // What libvips' encoders write into: our file, after what is to be spliced into it.
 struct Sink {
   const Encode& job;
-  std::vector<std::byte> splice;   // goes in ...
-  std::size_t splice_at = 0;       // ... behind this many bytes
+  std::vector<std::byte> splice;  // goes in ...
+  std::size_t splice_at = 0;      // ... behind this many bytes
   std::size_t written = 0;
 };
 
 Result<void> put(Sink& sink, std::span<const std::byte> bytes) {
   SMALTI_CHECK(sink.job.call.alive());
-  if (!sink.splice.empty() && sink.written + bytes.size() >= sink.splice_at && sink.written <= sink.splice_at) {
+  if (!sink.splice.empty() && sink.written + bytes.size() >= sink.splice_at &&
+      sink.written <= sink.splice_at) {
     const std::size_t before = sink.splice_at - sink.written;
     SMALTI_CHECK(sink.job.file.write(bytes.first(before)));
     SMALTI_CHECK(sink.job.file.write(sink.splice));
@@ -101,12 +102,14 @@ void put_chunk(std::vector<std::byte>& out, std::string_view type, const std::ve
   put32(out, png_crc(std::span(out).subspan(from)));
 }
 
-// Where the image lies on its canvas: the standard's oFFs, and the private caNv that ImageMagick reads the canvas from.
+// Where the image lies on its canvas: the standard's oFFs, and the private caNv that ImageMagick reads the
+// canvas from.
 std::vector<std::byte> png_page(const Encode& job) {
   const Rect& page = job.page;
   const auto fits = [](std::int64_t v) { return v >= -0x7FFFFFFF && v <= 0x7FFFFFFF; };
-  const bool whole_canvas = page.size.empty() || (page.size.w == static_cast<std::uint32_t>(job.image->Xsize) &&
-                                                  page.size.h == static_cast<std::uint32_t>(job.image->Ysize));
+  const bool whole_canvas =
+      page.size.empty() || (page.size.w == static_cast<std::uint32_t>(job.image->Xsize) &&
+                            page.size.h == static_cast<std::uint32_t>(job.image->Ysize));
   if (!fits(page.x) || !fits(page.y) || (page.x == 0 && page.y == 0 && whole_canvas)) return {};
   std::vector<std::byte> offset, canvas, out;
   put32(offset, static_cast<std::uint32_t>(page.x));
@@ -140,13 +143,14 @@ Result<void> save_jpeg(const Encode& job) {
   });
 }
 
-// ImageMagick: tens are zlib's level, units the filter (5 and more: chosen a row). Unset, its own default is level 7 with
-// chosen filters, which is slow; ours is level 6 without filter, which is several times as fast (doc/decisions).
+// ImageMagick: tens are zlib's level, units the filter (5 and more: chosen a row). Unset, its own default is
+// level 7 with chosen filters, which is slow; ours is level 6 without filter, which is several times as fast
+// (doc/decisions).
 Result<void> save_png(const Encode& job) {
   SMALTI_TRY(const auto quality, quality_of(job.settings));
-  static constexpr std::array filters{VIPS_FOREIGN_PNG_FILTER_NONE, VIPS_FOREIGN_PNG_FILTER_SUB, VIPS_FOREIGN_PNG_FILTER_UP,
-                                      VIPS_FOREIGN_PNG_FILTER_AVG, VIPS_FOREIGN_PNG_FILTER_PAETH,
-                                      VIPS_FOREIGN_PNG_FILTER_ALL};
+  static constexpr std::array filters{VIPS_FOREIGN_PNG_FILTER_NONE,  VIPS_FOREIGN_PNG_FILTER_SUB,
+                                      VIPS_FOREIGN_PNG_FILTER_UP,    VIPS_FOREIGN_PNG_FILTER_AVG,
+                                      VIPS_FOREIGN_PNG_FILTER_PAETH, VIPS_FOREIGN_PNG_FILTER_ALL};
   const int level = quality ? std::min(*quality / 10, 9) : 6;
   const auto filter = filters[quality ? static_cast<std::size_t>(std::min(*quality % 10, 5)) : 0];
   Sink sink{job, png_page(job), 33, 0};  // behind signature and IHDR
@@ -158,19 +162,24 @@ Result<void> save_png(const Encode& job) {
 Result<void> save_tiff(const Encode& job) {
   SMALTI_TRY(const auto quality, quality_of(job.settings));
   const std::string_view packing = setting(job.settings, "compress");
-  const std::array<std::pair<std::string_view, VipsForeignTiffCompression>, 9> packings{{
-      {"", VIPS_FOREIGN_TIFF_COMPRESSION_NONE}, {"none", VIPS_FOREIGN_TIFF_COMPRESSION_NONE},
-      {"undefined", VIPS_FOREIGN_TIFF_COMPRESSION_NONE}, {"lzw", VIPS_FOREIGN_TIFF_COMPRESSION_LZW},
-      {"zip", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE}, {"jpeg", VIPS_FOREIGN_TIFF_COMPRESSION_JPEG},
-      {"rle", VIPS_FOREIGN_TIFF_COMPRESSION_PACKBITS}, {"zstd", VIPS_FOREIGN_TIFF_COMPRESSION_ZSTD},
-      {"webp", VIPS_FOREIGN_TIFF_COMPRESSION_WEBP}}};
-  const auto found = std::find_if(packings.begin(), packings.end(), [&](const auto& row) {
-    return same_word(row.first, packing);
-  });
+  const std::array<std::pair<std::string_view, VipsForeignTiffCompression>, 9> packings{
+      {{"", VIPS_FOREIGN_TIFF_COMPRESSION_NONE},
+       {"none", VIPS_FOREIGN_TIFF_COMPRESSION_NONE},
+       {"undefined", VIPS_FOREIGN_TIFF_COMPRESSION_NONE},
+       {"lzw", VIPS_FOREIGN_TIFF_COMPRESSION_LZW},
+       {"zip", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE},
+       {"jpeg", VIPS_FOREIGN_TIFF_COMPRESSION_JPEG},
+       {"rle", VIPS_FOREIGN_TIFF_COMPRESSION_PACKBITS},
+       {"zstd", VIPS_FOREIGN_TIFF_COMPRESSION_ZSTD},
+       {"webp", VIPS_FOREIGN_TIFF_COMPRESSION_WEBP}}};
+  const auto found = std::find_if(packings.begin(), packings.end(),
+                                  [&](const auto& row) { return same_word(row.first, packing); });
   if (found == packings.end())
-    return fail(Errc::invalid, fmt::format("-compress '{}': TIFF takes None, LZW, Zip, JPEG, RLE, Zstd and WebP", packing));
-  const bool big = job.word == "tiff64" ||
-                   static_cast<std::uint64_t>(VIPS_IMAGE_SIZEOF_IMAGE(job.image.get())) > (std::uint64_t{7} << 29);  // 3.5 GiB
+    return fail(Errc::invalid,
+                fmt::format("-compress '{}': TIFF takes None, LZW, Zip, JPEG, RLE, Zstd and WebP", packing));
+  const bool big =
+      job.word == "tiff64" || static_cast<std::uint64_t>(VIPS_IMAGE_SIZEOF_IMAGE(job.image.get())) >
+                                  (std::uint64_t{7} << 29);  // 3.5 GiB
   Sink sink{job, {}, 0, 0};
   return run_save(job, sink, [&](VipsTarget* target) {
     return vips_tiffsave_target(job.image.get(), target, "compression", found->second, "Q",
@@ -184,8 +193,8 @@ Result<void> save_webp(const Encode& job) {
   const bool lossless = setting(job.settings, "webp:lossless") == "true" || quality.value_or(75) >= 100;
   Sink sink{job, {}, 0, 0};
   return run_save(job, sink, [&](VipsTarget* target) {
-    return vips_webpsave_target(job.image.get(), target, "Q", quality.value_or(75), "lossless", lossless ? TRUE : FALSE,
-                                nullptr);
+    return vips_webpsave_target(job.image.get(), target, "Q", quality.value_or(75), "lossless",
+                                lossless ? TRUE : FALSE, nullptr);
   });
 }
 

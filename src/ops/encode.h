@@ -13,7 +13,8 @@
 
 namespace smalti::ops {
 
-// One picture on its way to one file. The image has what the format takes (FormatRow::takes) and nothing else.
+// One picture on its way to one file. The image has what the format takes (FormatRow::takes) and nothing
+// else.
 struct Encode {
   const Workshop& workshop;
   const Call& call;

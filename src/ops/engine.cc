@@ -48,8 +48,8 @@ void hear(const gchar* domain, GLogLevelFlags level, const gchar* message, gpoin
   if (route->is_new(line)) route->log->line(ours, line);
 }
 
-// Without its plug-ins (other decoders: PDF, slides, a whole ImageMagick) libvips starts in 2 ms, not 26. It looks for
-// them under VIPSHOME; an empty folder that does not exist keeps it from looking elsewhere.
+// Without its plug-ins (other decoders: PDF, slides, a whole ImageMagick) libvips starts in 2 ms, not 26. It
+// looks for them under VIPSHOME; an empty folder that does not exist keeps it from looking elsewhere.
 Result<void> start_once() {
   static const int failed = [] {
     const char* home = std::getenv("VIPSHOME");
@@ -69,16 +69,17 @@ Result<void> start_once() {
 // Decoders of hostile bytes: only those that we offer and test.
 void choose_decoders() {
   vips_operation_block_set("VipsForeignLoad", TRUE);
-  for (const char* loader : {"VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadTiff", "VipsForeignLoadWebp",
-                             "VipsForeignLoadPpm", "VipsForeignLoadNsgif", "VipsForeignLoadJp2k"})
+  for (const char* loader :
+       {"VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadTiff", "VipsForeignLoadWebp",
+        "VipsForeignLoadPpm", "VipsForeignLoadNsgif", "VipsForeignLoadJp2k"})
     vips_operation_block_set(loader, FALSE);
 }
 
-// Strips of pixels are large and short-lived, and freed by other threads than took them: with an arena a thread and a
-// threshold that grows, freed strips would stay resident, beyond every limit.
+// Strips of pixels are large and short-lived, and freed by other threads than took them: with an arena a
+// thread and a threshold that grows, freed strips would stay resident, beyond every limit.
 void tune_heap() {
   mallopt(M_ARENA_MAX, 2);
-  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
   mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 

@@ -1,5 +1,5 @@
-// Flow: what runs beside the pixels of a lazy pipeline: whose call it is, and what went wrong first. libvips carries
-// only "failed" and a text; our errors travel here with their code.
+// Flow: what runs beside the pixels of a lazy pipeline: whose call it is, and what went wrong first. libvips
+// carries only "failed" and a text; our errors travel here with their code.
 #pragma once
 
 #include <memory>

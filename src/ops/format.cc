@@ -24,7 +24,8 @@ using namespace std::string_view_literals;
 bool is_jpeg(std::span<const std::byte> head) { return starts(head, "\xFF\xD8\xFF"sv); }
 bool is_png(std::span<const std::byte> head) { return starts(head, "\x89PNG\r\n\x1A\n"sv); }
 bool is_tiff(std::span<const std::byte> head) {
-  return starts(head, "II*\0"sv) || starts(head, "MM\0*"sv) || starts(head, "II+\0"sv) || starts(head, "MM\0+"sv);
+  return starts(head, "II*\0"sv) || starts(head, "MM\0*"sv) || starts(head, "II+\0"sv) ||
+         starts(head, "MM\0+"sv);
 }
 bool is_webp(std::span<const std::byte> head) { return starts(head, "RIFF"sv) && starts(head, "WEBP"sv, 8); }
 bool is_gif(std::span<const std::byte> head) { return starts(head, "GIF87a"sv) || starts(head, "GIF89a"sv); }
@@ -44,13 +45,47 @@ std::string lower(std::string_view text) {
 
 std::span<const FormatRow> format_table() {
   static const std::vector<FormatRow> table{
-      {"JPEG", {"jpg", "jpeg", "jpe", "jfif"}, is_jpeg, probe_jpeg, open_jpeg, save_jpeg, {.cmyk = true, .most_side = 65500}},
-      {"PNG", {"png"}, is_png, probe_png, open_png, save_png, {.alpha = true, .wide = true, .most_side = 0x7FFFFFFF}},
-      {"TIFF", {"tif", "tiff", "tiff64", "ptif"}, is_tiff, probe_tiff, open_tiff, save_tiff,
+      {"JPEG",
+       {"jpg", "jpeg", "jpe", "jfif"},
+       is_jpeg,
+       probe_jpeg,
+       open_jpeg,
+       save_jpeg,
+       {.cmyk = true, .most_side = 65500}},
+      {"PNG",
+       {"png"},
+       is_png,
+       probe_png,
+       open_png,
+       save_png,
+       {.alpha = true, .wide = true, .most_side = 0x7FFFFFFF}},
+      {"TIFF",
+       {"tif", "tiff", "tiff64", "ptif"},
+       is_tiff,
+       probe_tiff,
+       open_tiff,
+       save_tiff,
        {.alpha = true, .cmyk = true, .wide = true, .extra = true, .most_side = 0x7FFFFFFF}},
-      {"WEBP", {"webp"}, is_webp, probe_webp, open_webp, save_webp, {.alpha = true, .most_side = 16383, .held_bytes = 12}},
-      {"PNM", {"ppm", "pgm", "pbm", "pnm"}, is_pnm, probe_pnm, open_pnm, save_pnm, {.wide = true, .most_side = 0x7FFFFFFF}},
-      {"PAM", {"pam"}, nullptr, nullptr, nullptr, save_pnm,
+      {"WEBP",
+       {"webp"},
+       is_webp,
+       probe_webp,
+       open_webp,
+       save_webp,
+       {.alpha = true, .most_side = 16383, .held_bytes = 12}},
+      {"PNM",
+       {"ppm", "pgm", "pbm", "pnm"},
+       is_pnm,
+       probe_pnm,
+       open_pnm,
+       save_pnm,
+       {.wide = true, .most_side = 0x7FFFFFFF}},
+      {"PAM",
+       {"pam"},
+       nullptr,
+       nullptr,
+       nullptr,
+       save_pnm,
        {.alpha = true, .cmyk = true, .wide = true, .extra = true, .most_side = 0x7FFFFFFF}},
       {"GIF", {"gif"}, is_gif, probe_gif, open_gif, nullptr, {}},
       {"JP2", {"jp2", "j2k", "jpc"}, is_jp2, probe_jp2, open_jp2, nullptr, {}},
@@ -67,7 +102,8 @@ const FormatRow* format_of(std::span<const std::byte> head) {
 const FormatRow* format_named(std::string_view word) {
   const std::string plain = lower(word);
   for (const FormatRow& row : format_table())
-    if (std::find(row.words.begin(), row.words.end(), plain) != row.words.end() || lower(row.name) == plain) return &row;
+    if (std::find(row.words.begin(), row.words.end(), plain) != row.words.end() || lower(row.name) == plain)
+      return &row;
   return nullptr;
 }
 

@@ -1,5 +1,5 @@
-// The table of picture formats: how each is told from its first bytes, what its header says, how it is decoded and
-// encoded. Adding a format is adding a row. Private to ops/.
+// The table of picture formats: how each is told from its first bytes, what its header says, how it is
+// decoded and encoded. Adding a format is adding a row. Private to ops/.
 #pragma once
 
 #include <cstdint>
@@ -37,19 +37,19 @@ struct Encode;  // write.h
 struct Takes {
   bool alpha = false;
   bool cmyk = false;
-  bool wide = false;  // 16 bits a sample
-  bool extra = false;  // channels beyond colour and alpha
-  std::uint32_t most_side = 0;  // pixels
+  bool wide = false;             // 16 bits a sample
+  bool extra = false;            // channels beyond colour and alpha
+  std::uint32_t most_side = 0;   // pixels
   std::uint64_t held_bytes = 0;  // bytes a pixel that the encoder keeps of the whole image
 };
 
 struct FormatRow {
-  std::string_view name;  // as ImageMagick calls it: "JPEG"
+  std::string_view name;                // as ImageMagick calls it: "JPEG"
   std::vector<std::string_view> words;  // suffixes and prefixes, lower case
   bool (*is)(std::span<const std::byte> head) = nullptr;
   Result<std::vector<Leaf>> (*leaves)(const InputFile&) = nullptr;  // every picture in the file, at least one
-  Result<VipsPtr> (*open)(const Decode&) = nullptr;  // lazy, sequential; header fields are set
-  Result<void> (*save)(const Encode&) = nullptr;     // null: cannot be written
+  Result<VipsPtr> (*open)(const Decode&) = nullptr;                 // lazy, sequential; header fields are set
+  Result<void> (*save)(const Encode&) = nullptr;                    // null: cannot be written
   Takes takes;
 };
 

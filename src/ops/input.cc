@@ -15,7 +15,10 @@ namespace {
 // Copies a pipe to an unlinked file, since headers are read before pixels and some formats seek.
 Result<int> spool(const Call& call, int pipe, const std::string& name, const std::string& temporary) {
   const int file = ::open(temporary.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (file < 0) return fail(Errc::io, fmt::format("'{}' is a pipe, and no temporary file can be made in '{}'", name, temporary), errno);
+  if (file < 0)
+    return fail(Errc::io,
+                fmt::format("'{}' is a pipe, and no temporary file can be made in '{}'", name, temporary),
+                errno);
   std::vector<std::byte> buffer(1 << 18);
   for (;;) {
     Result<void> alive = call.alive();
@@ -60,9 +63,11 @@ Result<std::shared_ptr<const InputFile>> InputFile::open(const Call& call, const
     fd = *spooled;
     if (::fstat(fd, &st) != 0) return refuse("", errno);
   }
-  if (standard || open_by.empty() || !S_ISREG(st.st_mode) || st.st_nlink == 0) open_by = fmt::format("/proc/self/fd/{}", fd);
+  if (standard || open_by.empty() || !S_ISREG(st.st_mode) || st.st_nlink == 0)
+    open_by = fmt::format("/proc/self/fd/{}", fd);
   if (st.st_size <= 0) return refuse(": the file is empty", 0);
-  return std::shared_ptr<const InputFile>(new InputFile(fd, name, open_by, static_cast<std::uint64_t>(st.st_size)));
+  return std::shared_ptr<const InputFile>(
+      new InputFile(fd, name, open_by, static_cast<std::uint64_t>(st.st_size)));
 }
 
 InputFile::~InputFile() { ::close(fd_); }
@@ -71,7 +76,8 @@ bool InputFile::read(std::uint64_t offset, std::span<std::byte> into) const noex
   if (offset > size_ || into.size() > size_ - offset) return false;
   std::size_t done = 0;
   while (done < into.size()) {
-    const ssize_t got = ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t got =
+        ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return false;
     done += static_cast<std::size_t>(got);

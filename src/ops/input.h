@@ -16,8 +16,8 @@ namespace smalti::ops {
 // Open as long as it lives. Thread-safe: every read carries its own offset.
 class InputFile {
  public:
-  // `path` "-" is standard input. What cannot seek (a pipe) is first copied to an unlinked file in `temporary`.
-  // Missing, unreadable, a directory, empty: errors that name the file, with code io.
+  // `path` "-" is standard input. What cannot seek (a pipe) is first copied to an unlinked file in
+  // `temporary`. Missing, unreadable, a directory, empty: errors that name the file, with code io.
   static Result<std::shared_ptr<const InputFile>> open(const Call&, const std::string& path,
                                                        const std::string& temporary);
   ~InputFile();
@@ -26,7 +26,7 @@ class InputFile {
 
   const std::string& name() const noexcept { return name_; }  // for people
   const std::string& path() const noexcept { return path_; }  // for libraries that open by themselves
-  std::uint64_t size() const noexcept { return size_; }        // bytes
+  std::uint64_t size() const noexcept { return size_; }       // bytes
 
   // Fills all of `into`, or says false: the file ends before, or cannot be read.
   bool read(std::uint64_t offset, std::span<std::byte> into) const noexcept;

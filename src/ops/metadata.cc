@@ -8,11 +8,32 @@ namespace smalti::ops {
 namespace {
 
 // Fields of the header proper, which pixels decide, and fields that were true of the file only.
-constexpr std::array<std::string_view, 26> left_behind{
-    "width",      "height",       "bands",       "format",        "coding",          "interpretation", "xoffset",
-    "yoffset",    "xres",         "yres",        "filename",      "vips-loader",     "vips-sequential", "n-pages",
-    "page-height", "n-subifds",   "interlaced",  "jpeg-multiscan", "jpeg-chroma-subsample", "concurrency",
-    "delay",      "loop",         "gif-palette", "palette-bit-depth", "subifd", "bits-per-sample"};
+constexpr std::array<std::string_view, 26> left_behind{"width",
+                                                       "height",
+                                                       "bands",
+                                                       "format",
+                                                       "coding",
+                                                       "interpretation",
+                                                       "xoffset",
+                                                       "yoffset",
+                                                       "xres",
+                                                       "yres",
+                                                       "filename",
+                                                       "vips-loader",
+                                                       "vips-sequential",
+                                                       "n-pages",
+                                                       "page-height",
+                                                       "n-subifds",
+                                                       "interlaced",
+                                                       "jpeg-multiscan",
+                                                       "jpeg-chroma-subsample",
+                                                       "concurrency",
+                                                       "delay",
+                                                       "loop",
+                                                       "gif-palette",
+                                                       "palette-bit-depth",
+                                                       "subifd",
+                                                       "bits-per-sample"};
 
 // "3000000/10000 (300.0000, Rational, ...)": the number; 0 where there is none.
 double exif_number(VipsImage* image, const char* field) {
@@ -29,7 +50,8 @@ double exif_number(VipsImage* image, const char* field) {
 
 void take_resolution_from_exif(VipsImage* image) {
   if (image->Xres != 1.0 || image->Yres != 1.0) return;
-  const double x = exif_number(image, "exif-ifd0-XResolution"), y = exif_number(image, "exif-ifd0-YResolution");
+  const double x = exif_number(image, "exif-ifd0-XResolution"),
+               y = exif_number(image, "exif-ifd0-YResolution");
   const double unit = exif_number(image, "exif-ifd0-ResolutionUnit");
   const double millimetres = unit == 3 ? 10.0 : 25.4;
   if (x <= 0 || y <= 0 || x > 1e6 || y > 1e6) return;

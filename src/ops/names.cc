@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cctype>
+#include <charconv>
 #include <optional>
 
 #include "ops/format.h"
@@ -66,7 +66,8 @@ PictureName parse_name(std::string_view name, bool literal) {
   return out;
 }
 
-Result<std::vector<std::uint32_t>> select_scenes(std::string_view select, std::uint32_t count, std::string_view name) {
+Result<std::vector<std::uint32_t>> select_scenes(std::string_view select, std::uint32_t count,
+                                                 std::string_view name) {
   std::vector<std::uint32_t> out;
   if (select.empty()) {
     for (std::uint32_t scene = 0; scene < count; ++scene) out.push_back(scene);
@@ -81,13 +82,15 @@ Result<std::vector<std::uint32_t>> select_scenes(std::string_view select, std::u
     auto first = number(part.substr(0, dash));
     auto last = dash == std::string_view::npos ? first : number(part.substr(dash + 1));
     if (!first || !last)
-      return fail(Errc::invalid, fmt::format("'{}[{}]' selects no pictures: write [2], [1-3] or [0,2] (-crop and -resize "
-                                             "cut and scale)", name, all));
+      return fail(Errc::invalid,
+                  fmt::format("'{}[{}]' selects no pictures: write [2], [1-3] or [0,2] (-crop and -resize "
+                              "cut and scale)",
+                              name, all));
     if (*first < 0) *first += count;
     if (*last < 0) *last += count;
     if (*first < 0 || *last < 0 || *first >= count || *last >= count)
-      return fail(Errc::invalid, fmt::format("'{}[{}]': no such picture; '{}' holds {}, the first is [0]", name, all, name,
-                                             count));
+      return fail(Errc::invalid, fmt::format("'{}[{}]': no such picture; '{}' holds {}, the first is [0]",
+                                             name, all, name, count));
     const std::int64_t step = *first <= *last ? 1 : -1;
     for (std::int64_t scene = *first;; scene += step) {
       out.push_back(static_cast<std::uint32_t>(scene));
@@ -111,7 +114,8 @@ std::string with_scene(std::string_view name, std::uint32_t scene) {
       out += name[at++];
       continue;
     }
-    out += found->zeros ? fmt::format("{:0{}}", scene, found->width) : fmt::format("{:{}}", scene, found->width);
+    out +=
+        found->zeros ? fmt::format("{:0{}}", scene, found->width) : fmt::format("{:{}}", scene, found->width);
     at += found->length;
   }
   return out;

@@ -34,7 +34,8 @@ std::string folder_of(const std::string& path) {
 
 std::string hidden_name(const std::string& path) {
   std::uint64_t random = 0;
-  if (::getrandom(&random, sizeof random, 0) != sizeof random) random = static_cast<std::uint64_t>(::getpid());
+  if (::getrandom(&random, sizeof random, 0) != sizeof random)
+    random = static_cast<std::uint64_t>(::getpid());
   const auto slash = path.rfind('/');
   const std::string base = slash == std::string::npos ? path : path.substr(slash + 1);
   return fmt::format("{}/.{}.{:016x}.part", folder_of(path), base.substr(0, 200), random);

@@ -11,12 +11,14 @@
 
 namespace smalti::ops {
 
-// One writer, one thread at a time. Destroyed before commit(), it leaves nothing: neither a temporary file nor a changed
-// target. Where the file system can, the file has no name at all until then, so that not even a killed process leaves one.
+// One writer, one thread at a time. Destroyed before commit(), it leaves nothing: neither a temporary file
+// nor a changed target. Where the file system can, the file has no name at all until then, so that not even a
+// killed process leaves one.
 class OutFile {
  public:
-  // `path` "-" is standard output. A target that is no regular file (a device, a pipe) is written directly. A symbolic
-  // link stays one: what it points to is replaced. Fails with io when the folder or an existing target cannot be written.
+  // `path` "-" is standard output. A target that is no regular file (a device, a pipe) is written directly. A
+  // symbolic link stays one: what it points to is replaced. Fails with io when the folder or an existing
+  // target cannot be written.
   static Result<std::unique_ptr<OutFile>> create(const std::string& path);
   ~OutFile();
   OutFile(const OutFile&) = delete;

@@ -18,9 +18,12 @@ std::string colorspace_of(const PictureState& state) {
   if (state.linear) return "RGB";
   switch (state.image->Type) {
     case VIPS_INTERPRETATION_B_W:
-    case VIPS_INTERPRETATION_GREY16: return "Gray";
-    case VIPS_INTERPRETATION_CMYK: return "CMYK";
-    default: return "sRGB";
+    case VIPS_INTERPRETATION_GREY16:
+      return "Gray";
+    case VIPS_INTERPRETATION_CMYK:
+      return "CMYK";
+    default:
+      return "sRGB";
   }
 }
 
@@ -32,7 +35,8 @@ Facts facts_of(const Picture& picture) {
   facts.file = state.file;
   facts.format = state.format;
   facts.scene = state.scene;
-  facts.size = {static_cast<std::uint32_t>(state.image->Xsize), static_cast<std::uint32_t>(state.image->Ysize)};
+  facts.size = {static_cast<std::uint32_t>(state.image->Xsize),
+                static_cast<std::uint32_t>(state.image->Ysize)};
   facts.page = state.page.size.empty() ? Rect{state.page.x, state.page.y, facts.size} : state.page;
   facts.depth = state.depth;
   facts.colorspace = colorspace_of(state);
@@ -43,9 +47,9 @@ Facts facts_of(const Picture& picture) {
 }
 
 std::string info_line(const Facts& facts) {
-  return fmt::format("{} {} {}x{} {}x{}{:+}{:+} {}-bit {} {}", facts.file, facts.format, facts.size.w, facts.size.h,
-                     facts.page.size.w, facts.page.size.h, facts.page.x, facts.page.y, facts.depth, facts.colorspace,
-                     print_amount(Resource::memory, facts.file_bytes));
+  return fmt::format("{} {} {}x{} {}x{}{:+}{:+} {}-bit {} {}", facts.file, facts.format, facts.size.w,
+                     facts.size.h, facts.page.size.w, facts.page.size.h, facts.page.x, facts.page.y,
+                     facts.depth, facts.colorspace, print_amount(Resource::memory, facts.file_bytes));
 }
 
 Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture& picture) {
@@ -56,10 +60,10 @@ Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture
   } else if (image->BandFmt != VIPS_FORMAT_FLOAT) {
     SMALTI_TRY(image, to_depth(image, static_cast<int>(workshop.quantum.depth)));
   }
-  const Run run{fmt::format("computing '{}'", in.file), in.flow, Errc::internal, false, {}};
+  const Run run{fmt::format("computing '{}'", in.file), in.flow, Errc::internal, false, false, {}};
   SMALTI_TRY(auto cache, sink(workshop, call, image, run, in.file, in.scene));
   auto flow = std::make_shared<Flow>(call);
-  SMALTI_TRY(VipsPtr over, image_over(cache, flow, image->Type));
+  SMALTI_TRY(VipsPtr over, image_over(cache, flow, image->Type, charge_pipeline(workshop, image.get())));
   copy_metadata(in.image.get(), over.get());
   PictureState out = in.with(std::move(over));
   out.cache = std::move(cache);

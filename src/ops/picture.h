@@ -23,24 +23,25 @@ struct Quantum {
 // Work done of work to do, for a progress bar. May be called from any thread, at most a few times a second.
 using Progress = std::function<void(std::string_view what, std::uint64_t done, std::uint64_t of)>;
 
-// Something happened to a pixel cache that holds an image's pixels. opened: they are whole and synced (the store knows
-// where they lie); closing: it is about to go.
+// Something happened to a pixel cache that holds an image's pixels. opened: they are whole and synced (the
+// store knows where they lie); closing: it is about to go.
 enum class CacheEvent : std::uint8_t { opened, closing };
 
-// Told of every pixel cache that ops makes, for -debug cache and -verbose. `name` and `scene` are the picture's file and
-// number. Any thread; must not wait.
-using CacheWatch = std::function<void(CacheEvent, const std::string& name, std::uint32_t scene, const PixelCache&)>;
+// Told of every pixel cache that ops makes, for -debug cache and -verbose. `name` and `scene` are the
+// picture's file and number. Any thread; must not wait.
+using CacheWatch =
+    std::function<void(CacheEvent, const std::string& name, std::uint32_t scene, const PixelCache&)>;
 
 // What the operators need of the house. REQUIRES: outlives every Picture made with it.
 struct Workshop {
   CacheParts cache;
   Quantum quantum;
   Log& log;
-  std::uint32_t threads = 1;      // workers that compute
+  std::uint32_t threads = 1;       // workers that compute
   std::uint64_t memory_limit = 0;  // bytes: what a decoder that holds the whole image may need at most
-  Progress progress;              // may be empty
-  bool salvage = false;           // input:salvage: read what a truncated file has
-  CacheWatch watch;               // may be empty
+  Progress progress;               // may be empty
+  bool salvage = false;            // input:salvage: read what a truncated file has
+  CacheWatch watch;                // may be empty
 };
 
 // Settings in force at an operator's place in the command line, by their option's name without the dash:
@@ -70,11 +71,11 @@ class Picture {
 
 // What info: and -verbose print of a picture.
 struct Facts {
-  std::string file;      // as named
-  std::string format;    // "JPEG"
+  std::string file;    // as named
+  std::string format;  // "JPEG"
   std::uint32_t scene = 0;
   Extent size;
-  Rect page;             // canvas, and the image's offset on it
+  Rect page;  // canvas, and the image's offset on it
   std::uint32_t depth = 8;
   std::string colorspace;  // "sRGB", "Gray", "CMYK"
   std::uint32_t channels = 3;
@@ -83,25 +84,26 @@ struct Facts {
 };
 Facts facts_of(const Picture&);
 
-// Decodes every image of a file ("photo.jpg", "in.tif[2]", "png:name") into the pixel cache. An image that is only
-// looked at (info:) is read with `pixels` false, which opens no cache.
-Result<std::vector<Picture>> read_pictures(const Workshop&, const Call&, const std::string& name, const Settings&,
-                                           bool pixels = true);
+// Decodes every image of a file ("photo.jpg", "in.tif[2]", "png:name") into the pixel cache. An image that is
+// only looked at (info:) is read with `pixels` false, which opens no cache.
+Result<std::vector<Picture>> read_pictures(const Workshop&, const Call&, const std::string& name,
+                                           const Settings&, bool pixels = true);
 
 // Applies an operator of the table (ops/operators.h); lazy where it can be.
 Result<Picture> apply(const Workshop&, const Call&, const Picture&, const Operation&);
 
 // Encodes under a temporary name beside the target and renames when whole: on any error nothing is left.
 // `name` may be "out.png", "jpeg:out", "out-%d.png" (scene), "info:" (stdout), "null:".
-Result<void> write_picture(const Workshop&, const Call&, const Picture&, const std::string& name, const Settings&);
+Result<void> write_picture(const Workshop&, const Call&, const Picture&, const std::string& name,
+                           const Settings&);
 
-// Several pictures under one name: one multi-page file where the format has pages, else "out-0.png", "out-1.png", ...
-// (or as the name's %d says, by scene). One picture is written as write_picture does.
+// Several pictures under one name: one multi-page file where the format has pages, else "out-0.png",
+// "out-1.png", ... (or as the name's %d says, by scene). One picture is written as write_picture does.
 Result<void> write_pictures(const Workshop&, const Call&, std::span<const Picture>, const std::string& name,
                             const Settings&);
 
-// The same picture with its pixels computed into a cache of their own, at the process's quantum depth: for a result that
-// is used twice, or read out of order.
+// The same picture with its pixels computed into a cache of their own, at the process's quantum depth: for a
+// result that is used twice, or read out of order.
 Result<Picture> cached(const Workshop&, const Call&, const Picture&);
 
 // The names of all operators and the settings they obey, for the command line's table and its "did you mean".

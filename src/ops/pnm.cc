@@ -18,7 +18,7 @@ constexpr std::size_t most_header = 1 << 16;
 constexpr std::size_t most_pictures = 65535;
 
 struct Header {
-  char kind = 0;  // '1' to '7', 'f', 'F'
+  char kind = 0;                                             // '1' to '7', 'f', 'F'
   std::uint64_t width = 0, height = 0, depth = 1, most = 1;  // most: the sample that means full
   std::string tuple;                                         // PAM's TUPLTYPE
   std::uint64_t data = 0;                                    // where the rows begin
@@ -36,8 +36,10 @@ class Words {
   explicit Words(std::string_view text) : text_(text) {}
   std::string_view next() {
     while (at_ < text_.size() && (space(text_[at_]) || text_[at_] == '#')) {
-      if (text_[at_] == '#') skip_line();
-      else ++at_;
+      if (text_[at_] == '#')
+        skip_line();
+      else
+        ++at_;
     }
     const std::size_t from = at_;
     while (at_ < text_.size() && !space(text_[at_])) ++at_;
@@ -47,7 +49,8 @@ class Words {
     const std::string_view word = next();
     std::uint64_t value = 0;
     const auto [end, failed] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (failed != std::errc() || end != word.data() + word.size() || value > std::numeric_limits<std::uint32_t>::max())
+    if (failed != std::errc() || end != word.data() + word.size() ||
+        value > std::numeric_limits<std::uint32_t>::max())
       return std::nullopt;
     return value;
   }
@@ -58,7 +61,9 @@ class Words {
   bool ended() const noexcept { return at_ >= text_.size(); }
 
  private:
-  static bool space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
+  static bool space(char c) noexcept {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
+  }
   std::string_view text_;
   std::size_t at_ = 0;
 };
@@ -73,11 +78,16 @@ bool parse_pam(Words& words, Header& out) {
     }
     const auto value = words.number();
     if (!value) return false;
-    if (word == "WIDTH") out.width = *value;
-    else if (word == "HEIGHT") out.height = *value;
-    else if (word == "DEPTH") out.depth = *value;
-    else if (word == "MAXVAL") out.most = *value;
-    else return false;
+    if (word == "WIDTH")
+      out.width = *value;
+    else if (word == "HEIGHT")
+      out.height = *value;
+    else if (word == "DEPTH")
+      out.depth = *value;
+    else if (word == "MAXVAL")
+      out.most = *value;
+    else
+      return false;
   }
   return false;
 }
@@ -101,7 +111,8 @@ std::optional<Header> parse(const InputFile& file, std::uint64_t at) {
     out.most = *most;
     out.depth = out.kind == '6' ? 3 : 1;
   }
-  if (words.ended() || out.most == 0 || out.most > 65535 || out.depth == 0 || out.depth > 255) return std::nullopt;
+  if (words.ended() || out.most == 0 || out.most > 65535 || out.depth == 0 || out.depth > 255)
+    return std::nullopt;
   out.data = at + 2 + words.at() + 1;  // one white space ends the header
   return out;
 }
@@ -131,7 +142,8 @@ struct Rows {
   bool salvage;
 };
 
-void widen(const Rows& rows, const std::byte* from, std::uint64_t first, std::uint64_t samples, std::byte* to) {
+void widen(const Rows& rows, const std::byte* from, std::uint64_t first, std::uint64_t samples,
+           std::byte* to) {
   const std::uint64_t most = rows.header.most;
   if (rows.header.kind == '4') {
     for (std::uint64_t i = 0; i < samples; ++i) {
@@ -143,8 +155,10 @@ void widen(const Rows& rows, const std::byte* from, std::uint64_t first, std::ui
     auto* out = reinterpret_cast<std::uint16_t*>(to);
     from += 2 * first;
     for (std::uint64_t i = 0; i < samples; ++i) {
-      const std::uint64_t value = static_cast<unsigned>(from[2 * i]) << 8 | static_cast<unsigned>(from[2 * i + 1]);
-      out[i] = static_cast<std::uint16_t>(most == 65535 ? value : (std::min(value, most) * 65535 + most / 2) / most);
+      const std::uint64_t value =
+          static_cast<unsigned>(from[2 * i]) << 8 | static_cast<unsigned>(from[2 * i + 1]);
+      out[i] = static_cast<std::uint16_t>(most == 65535 ? value
+                                                        : (std::min(value, most) * 65535 + most / 2) / most);
     }
   } else {
     from += first;
@@ -172,7 +186,8 @@ int generate(VipsRegion* region, void*, void* a, void*, gboolean*) {
       const auto rest = rows.file->peek(at, row_bytes);
       std::copy(rest.begin(), rest.end(), row.begin());
     }
-    widen(rows, row.data(), static_cast<std::uint64_t>(want.left) * depth, static_cast<std::uint64_t>(want.width) * depth,
+    widen(rows, row.data(), static_cast<std::uint64_t>(want.left) * depth,
+          static_cast<std::uint64_t>(want.width) * depth,
           reinterpret_cast<std::byte*>(VIPS_REGION_ADDR(region, want.left, y)));
   }
   return 0;
@@ -211,7 +226,8 @@ Result<std::vector<Leaf>> probe_pnm(const InputFile& file) {
     leaves.push_back(leaf);
   }
   if (leaves.empty())
-    return fail(Errc::corrupt, fmt::format("'{}' is not a whole PNM file: its header is damaged or cut short", file.name()));
+    return fail(Errc::corrupt,
+                fmt::format("'{}' is not a whole PNM file: its header is damaged or cut short", file.name()));
   return leaves;
 }
 
@@ -226,17 +242,20 @@ Result<VipsPtr> open_pnm(const Decode& decode) {
   const Header& header = all.at(decode.scene);
   const std::uint64_t there = decode.file->size() - std::min(decode.file->size(), header.data);
   if (header.bytes() > there) {
-    const std::string what = fmt::format("'{}' is truncated: {} of {} bytes of pixels are there", decode.file->name(), there,
-                                         header.bytes());
-    if (!decode.salvage) return fail(Errc::corrupt, what + " (-define input:salvage=true reads what there is)");
+    const std::string what = fmt::format("'{}' is truncated: {} of {} bytes of pixels are there",
+                                         decode.file->name(), there, header.bytes());
+    if (!decode.salvage)
+      return fail(Errc::corrupt, what + " (-define input:salvage=true reads what there is)");
     if (decode.log) decode.log->line(Level::warning, what);
   }
   VipsPtr image(vips_image_new());
   vips_image_init_fields(image.get(), static_cast<int>(header.width), static_cast<int>(header.height),
-                         static_cast<int>(header.depth), header.wide() ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR,
-                         VIPS_CODING_NONE, interpretation_of(header), 1.0, 1.0);
+                         static_cast<int>(header.depth),
+                         header.wide() ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR, VIPS_CODING_NONE,
+                         interpretation_of(header), 1.0, 1.0);
   auto* rows = new Rows{decode.file, header, decode.salvage};
-  g_object_set_data_full(G_OBJECT(image.get()), "smalti-rows", rows, [](gpointer data) { delete static_cast<Rows*>(data); });
+  g_object_set_data_full(G_OBJECT(image.get()), "smalti-rows", rows,
+                         [](gpointer data) { delete static_cast<Rows*>(data); });
   if (vips_image_pipelinev(image.get(), VIPS_DEMAND_STYLE_FATSTRIP, nullptr) != 0 ||
       vips_image_generate(image.get(), nullptr, generate, nullptr, rows, nullptr) != 0)
     return vips_fail(Errc::internal, fmt::format("'{}'", decode.file->name()));

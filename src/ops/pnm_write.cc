@@ -14,9 +14,11 @@ std::string header_of(const Encode& job) {
   if (job.word != "pam")
     return fmt::format("P{}\n{} {}\n{}\n", image->Bands == 1 ? 5 : 6, image->Xsize, image->Ysize, most);
   const int colors = image->Bands - (job.alpha ? 1 : 0);
-  const std::string_view tuple = image->Type == VIPS_INTERPRETATION_CMYK ? "CMYK" : colors == 1 ? "GRAYSCALE" : "RGB";
-  return fmt::format("P7\nWIDTH {}\nHEIGHT {}\nDEPTH {}\nMAXVAL {}\nTUPLTYPE {}{}\nENDHDR\n", image->Xsize, image->Ysize,
-                     image->Bands, most, tuple, job.alpha ? "_ALPHA" : "");
+  const std::string_view tuple = image->Type == VIPS_INTERPRETATION_CMYK ? "CMYK"
+                                 : colors == 1                           ? "GRAYSCALE"
+                                                                         : "RGB";
+  return fmt::format("P7\nWIDTH {}\nHEIGHT {}\nDEPTH {}\nMAXVAL {}\nTUPLTYPE {}{}\nENDHDR\n", image->Xsize,
+                     image->Ysize, image->Bands, most, tuple, job.alpha ? "_ALPHA" : "");
 }
 
 void to_big_endian(std::span<const std::byte> from, std::vector<std::byte>& to) {
@@ -39,7 +41,7 @@ Result<void> save_pnm(const Encode& job) {
   const std::string header = header_of(job);
   SMALTI_CHECK(job.file.write(std::as_bytes(std::span(header))));
   std::vector<std::byte> swapped;
-  Run run{job.what, job.flow, Errc::io, false, {}};
+  Run run{job.what, job.flow, Errc::io, false, false, {}};
   run.strip = [&](Rect, Pixels pixels) -> Result<void> {
     const bool wide = pixels.format.sample == Sample::u16;
     if (!wide && pixels.contiguous())

@@ -17,7 +17,8 @@ std::uint64_t product(std::uint64_t a, std::uint64_t b, std::uint64_t c) noexcep
 namespace {
 
 tl::unexpected<Error> bad_header(const InputFile& file, std::string_view format) {
-  return fail(Errc::corrupt, fmt::format("'{}' is not a whole {} file: its header is damaged or cut short", file.name(), format));
+  return fail(Errc::corrupt, fmt::format("'{}' is not a whole {} file: its header is damaged or cut short",
+                                         file.name(), format));
 }
 
 constexpr bool frame_marker(std::uint8_t marker) noexcept {
@@ -26,7 +27,8 @@ constexpr bool frame_marker(std::uint8_t marker) noexcept {
 constexpr bool progressive(std::uint8_t marker) noexcept { return (marker & 3) == 2; }
 
 // What a decoder of several scans keeps: two bytes a coefficient, whole blocks of whole MCUs.
-std::uint64_t coefficient_bytes(const Bytes& bytes, std::uint64_t frame, const Leaf& leaf, std::uint8_t components) {
+std::uint64_t coefficient_bytes(const Bytes& bytes, std::uint64_t frame, const Leaf& leaf,
+                                std::uint8_t components) {
   std::uint64_t most_h = 1, most_v = 1, samples = 0;
   for (int pass = 0; pass < 2; ++pass)
     for (std::uint8_t i = 0; i < components; ++i) {
@@ -88,7 +90,8 @@ Result<std::vector<Leaf>> probe_png(const InputFile& file) {
   const Bytes bytes(file, false);
   const auto wide = bytes.u32(16), high = bytes.u32(20);
   const auto bits = bytes.u8(24), color = bytes.u8(25), interlace = bytes.u8(28);
-  if (!wide || !high || !bits || !color || !interlace || bytes.u32(12) != 0x49484452u) return bad_header(file, "PNG");
+  if (!wide || !high || !bits || !color || !interlace || bytes.u32(12) != 0x49484452u)
+    return bad_header(file, "PNG");
   Leaf leaf;
   leaf.width = *wide;
   leaf.height = *high;
@@ -108,7 +111,8 @@ Result<std::vector<Leaf>> probe_png(const InputFile& file) {
       leaf.page.x = static_cast<std::int32_t>(word(0));
       leaf.page.y = static_cast<std::int32_t>(word(4));
     } else if (*type == 0x63614E76 /* caNv */ && *length == 16) {
-      leaf.page = {static_cast<std::int32_t>(word(8)), static_cast<std::int32_t>(word(12)), {word(0), word(4)}};
+      leaf.page = {
+          static_cast<std::int32_t>(word(8)), static_cast<std::int32_t>(word(12)), {word(0), word(4)}};
     } else if (*type == 0x76704167 /* vpAg */ && *length == 9) {
       leaf.page.size = {word(0), word(4)};
     }

@@ -31,7 +31,8 @@ enum Tag : std::uint16_t {
 };
 
 struct Directory {
-  std::uint64_t width = 0, height = 0, bits = 1, packing = 1, samples = 1, rows = 0, planar = 1, tile_height = 0;
+  std::uint64_t width = 0, height = 0, bits = 1, packing = 1, samples = 1, rows = 0, planar = 1,
+                tile_height = 0;
   std::uint64_t strip_bytes = 0;  // of the first strip, as stored
   double x_resolution = 0, y_resolution = 0, x = 0, y = 0;
   std::uint64_t next = 0;  // where the next directory is; 0: this is the last
@@ -60,7 +61,8 @@ class Reader {
 // The first value of an entry, whichever integer type holds it; 0 where there is none.
 std::uint64_t Reader::first_value(std::uint64_t entry) const {
   const std::uint16_t type = bytes_.u16(entry + 2).value_or(0);
-  const std::uint64_t count = (big_ ? bytes_.u64(entry + 4) : std::optional<std::uint64_t>(bytes_.u32(entry + 4))).value_or(0);
+  const std::uint64_t count =
+      (big_ ? bytes_.u64(entry + 4) : std::optional<std::uint64_t>(bytes_.u32(entry + 4))).value_or(0);
   const std::uint64_t size = type == 3 ? 2 : type == 4 ? 4 : type == 16 ? 8 : 1;
   const std::uint64_t field = entry + (big_ ? 12 : 8);
   const std::uint64_t room = big_ ? 8 : 4;
@@ -80,20 +82,47 @@ double Reader::rational(std::uint64_t entry) const {
 
 void Reader::take(Directory& into, std::uint64_t entry) const {
   switch (bytes_.u16(entry).value_or(0)) {
-    case image_width: into.width = first_value(entry); break;
-    case image_length: into.height = first_value(entry); break;
-    case bits_per_sample: into.bits = first_value(entry); break;
-    case compression: into.packing = first_value(entry); break;
-    case samples_per_pixel: into.samples = first_value(entry); break;
-    case rows_per_strip: into.rows = first_value(entry); break;
-    case strip_byte_counts: into.strip_bytes = first_value(entry); break;
-    case planar_configuration: into.planar = first_value(entry); break;
-    case tile_length: into.tile_height = first_value(entry); break;
-    case x_resolution: into.x_resolution = rational(entry); break;
-    case y_resolution: into.y_resolution = rational(entry); break;
-    case x_position: into.x = rational(entry); break;
-    case y_position: into.y = rational(entry); break;
-    default: break;
+    case image_width:
+      into.width = first_value(entry);
+      break;
+    case image_length:
+      into.height = first_value(entry);
+      break;
+    case bits_per_sample:
+      into.bits = first_value(entry);
+      break;
+    case compression:
+      into.packing = first_value(entry);
+      break;
+    case samples_per_pixel:
+      into.samples = first_value(entry);
+      break;
+    case rows_per_strip:
+      into.rows = first_value(entry);
+      break;
+    case strip_byte_counts:
+      into.strip_bytes = first_value(entry);
+      break;
+    case planar_configuration:
+      into.planar = first_value(entry);
+      break;
+    case tile_length:
+      into.tile_height = first_value(entry);
+      break;
+    case x_resolution:
+      into.x_resolution = rational(entry);
+      break;
+    case y_resolution:
+      into.y_resolution = rational(entry);
+      break;
+    case x_position:
+      into.x = rational(entry);
+      break;
+    case y_position:
+      into.y = rational(entry);
+      break;
+    default:
+      break;
   }
 }
 
@@ -119,18 +148,22 @@ Leaf leaf_of(const Directory& directory) {
   };
   leaf.page.x = offset(directory.x, directory.x_resolution);
   leaf.page.y = offset(directory.y, directory.y_resolution);
-  const std::uint64_t row = product(directory.width, directory.samples, std::max<std::uint64_t>(directory.bits, 8) / 8);
+  const std::uint64_t row =
+      product(directory.width, directory.samples, std::max<std::uint64_t>(directory.bits, 8) / 8);
   if (directory.tile_height != 0) {
     leaf.held = product(row, std::min(directory.tile_height, std::max<std::uint64_t>(directory.height, 1)));
     leaf.why = "a TIFF of large tiles";
     leaf.cure = "save it with smaller tiles";
     return leaf;
   }
-  const std::uint64_t rows = directory.rows == 0 ? directory.height : std::min(directory.rows, directory.height);
+  const std::uint64_t rows =
+      directory.rows == 0 ? directory.height : std::min(directory.rows, directory.height);
   const std::uint64_t unpacked = product(row, rows);
   // A strip of many rows is decoded row by row, but what it was packed to is kept whole.
   const bool by_rows = rows > 128 && directory.planar == 1;
-  leaf.held = by_rows && directory.packing == 1 ? 0 : by_rows ? std::min(directory.strip_bytes, unpacked) : unpacked;
+  leaf.held = by_rows && directory.packing == 1 ? 0
+              : by_rows                         ? std::min(directory.strip_bytes, unpacked)
+                                                : unpacked;
   leaf.why = rows == directory.height ? "a TIFF of one strip" : "a TIFF of large strips";
   leaf.cure = "save it with strips of fewer rows";
   return leaf;
@@ -155,7 +188,8 @@ Result<std::vector<Leaf>> probe_tiff(const InputFile& file) {
     if (!seen.insert(*at).second) return broken("its directories go in a circle");
     if (leaves.size() >= most_pages) return broken("it has too many pages");
     const auto directory = reader.directory(*at);
-    if (!directory) return broken(fmt::format("the directory of page {} is damaged or missing", leaves.size()));
+    if (!directory)
+      return broken(fmt::format("the directory of page {} is damaged or missing", leaves.size()));
     leaves.push_back(leaf_of(*directory));
     at = directory->next;
   }

@@ -23,7 +23,8 @@ constexpr std::uint64_t slight = 8u << 20;
 
 std::string temporary_folder(const Settings& settings) {
   for (const char* name : {"registry:temporary-path", "temporary-path"})
-    if (const auto found = settings.find(std::string_view(name)); found != settings.end()) return found->second;
+    if (const auto found = settings.find(std::string_view(name)); found != settings.end())
+      return found->second;
   for (const char* name : {"MAGICK_TEMPORARY_PATH", "TMPDIR"})
     if (const char* value = std::getenv(name); value && *value) return value;
   return "/tmp";
@@ -52,7 +53,8 @@ Result<VipsPtr> plain_colors(VipsPtr image, std::string_view what) {
   if (!foreign) return image;
   const bool wide = image->BandFmt == VIPS_FORMAT_USHORT || image->BandFmt == VIPS_FORMAT_SHORT;
   VipsImage* out = nullptr;
-  const int failed = vips_colourspace(image.get(), &out, wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB, nullptr);
+  const int failed = vips_colourspace(image.get(), &out,
+                                      wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB, nullptr);
   return step(failed, out, what);
 }
 
@@ -60,11 +62,15 @@ Result<VipsPtr> plain_samples(VipsPtr image, std::string_view what) {
   VipsImage* out = nullptr;
   switch (image->BandFmt) {
     case VIPS_FORMAT_UCHAR:
-    case VIPS_FORMAT_USHORT: return image;
-    case VIPS_FORMAT_CHAR: return step(vips_cast(image.get(), &out, VIPS_FORMAT_UCHAR, nullptr), out, what);
-    case VIPS_FORMAT_SHORT: return step(vips_cast(image.get(), &out, VIPS_FORMAT_USHORT, nullptr), out, what);
+    case VIPS_FORMAT_USHORT:
+      return image;
+    case VIPS_FORMAT_CHAR:
+      return step(vips_cast(image.get(), &out, VIPS_FORMAT_UCHAR, nullptr), out, what);
+    case VIPS_FORMAT_SHORT:
+      return step(vips_cast(image.get(), &out, VIPS_FORMAT_USHORT, nullptr), out, what);
     case VIPS_FORMAT_UINT: {  // full scale to full scale
-      SMALTI_TRY(VipsPtr scaled, step(vips_linear1(image.get(), &out, 65535.0 / 4294967295.0, 0.5, nullptr), out, what));
+      SMALTI_TRY(VipsPtr scaled,
+                 step(vips_linear1(image.get(), &out, 65535.0 / 4294967295.0, 0.5, nullptr), out, what));
       out = nullptr;
       return step(vips_cast(scaled.get(), &out, VIPS_FORMAT_USHORT, nullptr), out, what);
     }
@@ -84,7 +90,8 @@ Result<VipsPtr> normalise(VipsPtr image, std::string_view what) {
   SMALTI_TRY(VipsPtr colored, plain_colors(std::move(image), what));
   SMALTI_TRY(VipsPtr plain, plain_samples(std::move(colored), what));
   VipsImage* out = nullptr;
-  return step(vips_copy(plain.get(), &out, "interpretation", plain_interpretation(plain.get()), nullptr), out, what);
+  return step(vips_copy(plain.get(), &out, "interpretation", plain_interpretation(plain.get()), nullptr), out,
+              what);
 }
 
 struct Source {
@@ -96,16 +103,19 @@ struct Source {
   bool several = false;  // the file holds more than one picture
 };
 
-// What a decoder keeps of the whole image is memory like any other; more than the limit is refused beforehand.
+// What a decoder keeps of the whole image is memory like any other; more than the limit is refused
+// beforehand.
 Result<Hold> charge_decoder(const Source& source, const Leaf& leaf) {
   if (leaf.held <= slight) return Hold();
   const Ledger& ledger = source.workshop.cache.ledger;
   const std::uint64_t most = std::min(source.workshop.memory_limit, ledger.limit(Resource::memory));
   if (leaf.held > most)
-    return fail(Errc::limit, fmt::format("cache resources exhausted: '{}' is {}, whose decoder needs {} of memory at once, and "
-                                         "the memory limit is {} (raise it with -limit memory, or {})",
-                                         source.file->name(), leaf.why, print_amount(Resource::memory, leaf.held),
-                                         print_amount(Resource::memory, most), leaf.cure));
+    return fail(
+        Errc::limit,
+        fmt::format("cache resources exhausted: '{}' is {}, whose decoder needs {} of memory at once, and "
+                    "the memory limit is {} (raise it with -limit memory, or {})",
+                    source.file->name(), leaf.why, print_amount(Resource::memory, leaf.held),
+                    print_amount(Resource::memory, most), leaf.cure));
   return source.workshop.cache.ledger.charge(Resource::memory, leaf.held);
 }
 
@@ -132,7 +142,8 @@ tl::unexpected<Error> explained(Error error) {
 }
 
 Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t scene, bool pixels) {
-  if (leaf.width != 0 || leaf.height != 0) SMALTI_CHECK(check_size(source.workshop, leaf.width, leaf.height, source.name));
+  if (leaf.width != 0 || leaf.height != 0)
+    SMALTI_CHECK(check_size(source.workshop, leaf.width, leaf.height, source.name));
   SMALTI_TRY(const Hold hold, pixels ? charge_decoder(source, leaf) : Result<Hold>(Hold()));
   const Decode decode{source.file, scene, source.workshop.salvage, &source.workshop.log};
   vips_error_clear();
@@ -147,12 +158,15 @@ Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t s
     describe(*state, source, leaf, scene);
     return Picture(std::move(state));
   }
-  const Run run{what, nullptr, Errc::corrupt, source.workshop.salvage, {}};
+  const Run run{what, nullptr, Errc::corrupt, source.workshop.salvage, true, {}};
+  // The two are not there at the same time, but the second must not be missing when the first is done with.
+  Hold pipeline = charge_pipeline(source.workshop, decoded.get());
+  Hold decoding = charge_decoding(source.workshop, decoded.get());
   auto filled = sink(source.workshop, source.call, decoded, run, source.file->name(), scene);
   if (!filled) return explained(std::move(filled.error()));
   state->cache = std::move(*filled);
   state->flow = std::make_shared<Flow>(source.call);
-  SMALTI_TRY(state->image, image_over(state->cache, state->flow, decoded->Type));
+  SMALTI_TRY(state->image, image_over(state->cache, state->flow, decoded->Type, std::move(pipeline)));
   copy_metadata(decoded.get(), state->image.get());
   take_resolution_from_exif(state->image.get());
   describe(*state, source, leaf, scene);
@@ -162,17 +176,19 @@ Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t s
 Result<const FormatRow*> recognise(const InputFile& file, const std::string& prefix) {
   const FormatRow* format = format_of(file.peek(0, 64));
   if (!format)
-    return fail(Errc::unsupported, fmt::format("'{}' is in no known picture format; known are {}", file.name(), readable_formats()));
+    return fail(Errc::unsupported, fmt::format("'{}' is in no known picture format; known are {}",
+                                               file.name(), readable_formats()));
   const FormatRow* asked = prefix.empty() ? nullptr : format_named(prefix);
   if (asked && asked->is && asked != format)
-    return fail(Errc::invalid, fmt::format("'{}' is {}, not {} as its prefix '{}:' says", file.name(), format->name, asked->name, prefix));
+    return fail(Errc::invalid, fmt::format("'{}' is {}, not {} as its prefix '{}:' says", file.name(),
+                                           format->name, asked->name, prefix));
   return format;
 }
 
 }  // namespace
 
-Result<std::vector<Picture>> read_pictures(const Workshop& workshop, const Call& call, const std::string& name,
-                                           const Settings& settings, bool pixels) {
+Result<std::vector<Picture>> read_pictures(const Workshop& workshop, const Call& call,
+                                           const std::string& name, const Settings& settings, bool pixels) {
   const PictureName parsed = parse_name(name, ::access(name.c_str(), F_OK) == 0);
   if (is_canvas(parsed.prefix)) {
     SMALTI_TRY(Picture made, make_canvas(workshop, parsed.prefix, parsed.path, settings));
@@ -181,12 +197,15 @@ Result<std::vector<Picture>> read_pictures(const Workshop& workshop, const Call&
   SMALTI_TRY(auto file, InputFile::open(call, parsed.path, temporary_folder(settings)));
   SMALTI_TRY(const FormatRow* format, recognise(*file, parsed.prefix));
   SMALTI_TRY(const std::vector<Leaf> leaves, format->leaves(*file));
-  SMALTI_TRY(const auto scenes, select_scenes(parsed.select, static_cast<std::uint32_t>(leaves.size()), parsed.path));
+  SMALTI_TRY(const auto scenes,
+             select_scenes(parsed.select, static_cast<std::uint32_t>(leaves.size()), parsed.path));
   const std::uint64_t most = workshop.cache.ledger.limit(Resource::list_length);
   if (scenes.size() > most)
-    return fail(Errc::limit, fmt::format("cache resources exhausted: '{}' holds {} pictures and the limit list-length is {} "
-                                         "(raise it with -limit list-length, or name fewer: '{}[0-{}]')",
-                                         file->name(), scenes.size(), most, parsed.path, most ? most - 1 : 0));
+    return fail(
+        Errc::limit,
+        fmt::format("cache resources exhausted: '{}' holds {} pictures and the limit list-length is {} "
+                    "(raise it with -limit list-length, or name fewer: '{}[0-{}]')",
+                    file->name(), scenes.size(), most, parsed.path, most ? most - 1 : 0));
   const Source source{workshop, call, name, *format, file, leaves.size() > 1};
   std::vector<Picture> out;
   out.reserve(scenes.size());

@@ -36,17 +36,20 @@ Result<Target> target_of(const std::string& name, const PictureState& state) {
   // A name without suffix takes the format that the picture came in.
   if (out.word.empty()) {
     out.word = state.format;
-    std::transform(out.word.begin(), out.word.end(), out.word.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(out.word.begin(), out.word.end(), out.word.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
     out.format = format_named(out.word);
     if (out.format && out.format->save) return out;
   }
   out.format = format_named(out.word);
   if (out.format && out.format->save) return out;
-  return fail(Errc::unsupported, fmt::format("unable to write image '{}': {}; formats that can be written are {} (by suffix, or "
-                                             "by a prefix: 'png:{}')", name,
-                                             out.word.empty() ? "its name tells no format"
-                                                              : fmt::format("'{}' is no format that can be written", out.word),
-                                             writable_formats(), out.path));
+  return fail(Errc::unsupported,
+              fmt::format("unable to write image '{}': {}; formats that can be written are {} (by suffix, or "
+                          "by a prefix: 'png:{}')",
+                          name,
+                          out.word.empty() ? "its name tells no format"
+                                           : fmt::format("'{}' is no format that can be written", out.word),
+                          writable_formats(), out.path));
 }
 
 // `image` by reference, since the call that fills it stands beside it.
@@ -80,8 +83,10 @@ struct Ready {
   bool alpha = false;
 };
 
-// Colour space, depth and channels as the format takes them. The interpretation is set with the depth: encoders trust it.
-Result<Ready> prepare(const Workshop& workshop, const Target& target, const PictureState& picture, const std::string& what) {
+// Colour space, depth and channels as the format takes them. The interpretation is set with the depth:
+// encoders trust it.
+Result<Ready> prepare(const Workshop& workshop, const Target& target, const PictureState& picture,
+                      const std::string& what) {
   const Takes& takes = target.format->takes;
   PictureState state = picture.with(share(picture.image));
   const int quantum = static_cast<int>(workshop.quantum.depth);
@@ -117,16 +122,19 @@ Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const
   const Takes& takes = target.format->takes;
   const auto w = static_cast<std::uint64_t>(image->Xsize), h = static_cast<std::uint64_t>(image->Ysize);
   if (w > takes.most_side || h > takes.most_side)
-    return fail(Errc::unsupported, fmt::format("unable to write image '{}': {} pictures are at most {} pixels a side, and this "
-                                               "is {}x{} (write TIFF or PNG)", target.path, target.format->name,
-                                               takes.most_side, w, h));
+    return fail(Errc::unsupported,
+                fmt::format("unable to write image '{}': {} pictures are at most {} pixels a side, and this "
+                            "is {}x{} (write TIFF or PNG)",
+                            target.path, target.format->name, takes.most_side, w, h));
   const std::uint64_t held = product(w, h, takes.held_bytes);
   if (held == 0) return Hold();
   if (held > workshop.memory_limit)
-    return fail(Errc::limit, fmt::format("cache resources exhausted: writing '{}' as {} needs {} of memory at once, and the "
-                                         "memory limit is {} (raise it with -limit memory, or write TIFF or PNG)",
-                                         target.path, target.format->name, print_amount(Resource::memory, held),
-                                         print_amount(Resource::memory, workshop.memory_limit)));
+    return fail(
+        Errc::limit,
+        fmt::format("cache resources exhausted: writing '{}' as {} needs {} of memory at once, and the "
+                    "memory limit is {} (raise it with -limit memory, or write TIFF or PNG)",
+                    target.path, target.format->name, print_amount(Resource::memory, held),
+                    print_amount(Resource::memory, workshop.memory_limit)));
   return workshop.cache.ledger.charge(Resource::memory, held);
 }
 
@@ -143,14 +151,15 @@ Result<void> print_info(const Picture& picture, const std::string& path) {
 
 // null: computes every pixel and keeps none, so that a chain can be timed or checked.
 Result<void> compute_only(const Workshop& workshop, const Call& call, const PictureState& state) {
-  const Run run{"computing", state.flow, Errc::internal, false, [](Rect, Pixels) { return Result<void>(); }};
+  const Run run{"computing", state.flow, Errc::internal,
+                false,       false,      [](Rect, Pixels) { return Result<void>(); }};
   return run_strips(workshop, call, state.image, run);
 }
 
 }  // namespace
 
-Result<void> write_picture(const Workshop& workshop, const Call& call, const Picture& picture, const std::string& name,
-                           const Settings& settings) {
+Result<void> write_picture(const Workshop& workshop, const Call& call, const Picture& picture,
+                           const std::string& name, const Settings& settings) {
   const PictureState& state = picture.state();
   SMALTI_TRY(const Target target, target_of(has_scene(name) ? with_scene(name, state.scene) : name, state));
   if (target.word == "info" && !target.format) return print_info(picture, target.path);
@@ -163,7 +172,8 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
     state.flow->take();
     state.flow->adopt(call);
   }
-  const Encode job{workshop, call, ready.image, ready.alpha, state.page, target.word, settings, *file, state.flow, what};
+  const Encode job{workshop,    call,     ready.image, ready.alpha, state.page,
+                   target.word, settings, *file,       state.flow,  what};
   SMALTI_CHECK(target.format->save(job));
   return file->commit();
 }

@@ -47,13 +47,20 @@ FileStage::FileStage(Limits limits) {
   heap_ = std::make_unique<TileHeap>();
   pool_ = std::make_unique<Pool>(2);
   workshop_ = std::make_unique<Workshop>(
-      Workshop{CacheParts{std::shared_ptr<TileStore>(memory_store(*ledger_)), *ledger_, *heap_, *pool_}, {}, *log_, 2,
-               limits[Resource::memory], {}, false, {}});
+      Workshop{CacheParts{std::shared_ptr<TileStore>(memory_store(*ledger_)), *ledger_, *heap_, *pool_},
+               {},
+               *log_,
+               2,
+               limits[Resource::memory],
+               {},
+               false,
+               {}});
 }
 
 std::vector<std::string> FileStage::files() const {
   std::vector<std::string> out;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_.path)) out.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path))
+    out.push_back(entry.path().filename());
   std::sort(out.begin(), out.end());
   return out;
 }

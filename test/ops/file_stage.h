@@ -27,7 +27,8 @@ class FileStage {
   std::vector<std::string> files() const;  // names in the folder, hidden ones too
   std::vector<std::string> log() const;
 
-  Result<std::vector<Picture>> read(const std::string& name, const Settings& settings = {}, bool pixels = true);
+  Result<std::vector<Picture>> read(const std::string& name, const Settings& settings = {},
+                                    bool pixels = true);
   Result<void> write(const Picture&, const std::string& name, const Settings& settings = {});
 
  private:

@@ -13,14 +13,16 @@ std::optional<std::string> blob(const Picture& picture, const char* name) {
   const void* data = nullptr;
   std::size_t size = 0;
   VipsImage* image = picture.state().image.get();
-  if (vips_image_get_typeof(image, name) == 0 || vips_image_get_blob(image, name, &data, &size) != 0) return std::nullopt;
+  if (vips_image_get_typeof(image, name) == 0 || vips_image_get_blob(image, name, &data, &size) != 0)
+    return std::nullopt;
   return std::string(static_cast<const char*>(data), size);
 }
 
 std::optional<std::string> text(const Picture& picture, const char* name) {
   char* value = nullptr;
   VipsImage* image = picture.state().image.get();
-  if (vips_image_get_typeof(image, name) == 0 || vips_image_get_as_string(image, name, &value) != 0) return std::nullopt;
+  if (vips_image_get_typeof(image, name) == 0 || vips_image_get_as_string(image, name, &value) != 0)
+    return std::nullopt;
   std::string out(value);
   g_free(value);
   return out;
@@ -32,11 +34,14 @@ void make_rich_jpeg(const std::string& path) {
   ASSERT_EQ(vips_black(&made, 64, 48, "bands", 3, nullptr), 0);
   const VipsPtr black(made);
   VipsImage* copied = nullptr;
-  ASSERT_EQ(vips_copy(black.get(), &copied, "interpretation", VIPS_INTERPRETATION_sRGB, "xres", 11.811, "yres", 5.9055, nullptr), 0);
+  ASSERT_EQ(vips_copy(black.get(), &copied, "interpretation", VIPS_INTERPRETATION_sRGB, "xres", 11.811,
+                      "yres", 5.9055, nullptr),
+            0);
   const VipsPtr image(copied);
   vips_image_set_int(image.get(), VIPS_META_ORIENTATION, 6);
   vips_image_set_string(image.get(), VIPS_META_RESOLUTION_UNIT, "in");
-  vips_image_set_string(image.get(), "exif-ifd0-Artist", "A. Founder (A. Founder, ASCII, 11 components, 11 bytes)");
+  vips_image_set_string(image.get(), "exif-ifd0-Artist",
+                        "A. Founder (A. Founder, ASCII, 11 components, 11 bytes)");
   static const std::string xmp = "<x:xmpmeta xmlns:x='adobe:ns:meta/'/>";
   vips_image_set_blob_copy(image.get(), VIPS_META_XMP_NAME, xmp.data(), xmp.size());
   ASSERT_EQ(vips_jpegsave(image.get(), path.c_str(), "profile", "srgb", nullptr), 0) << vips_error_buffer();

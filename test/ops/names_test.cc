@@ -36,7 +36,8 @@ TEST(Names, ScenesAreNumbersRangesAndListsOfThem) {
   EXPECT_EQ(*select_scenes("0,2", 3, "x"), (Scenes{0, 2}));
   EXPECT_EQ(*select_scenes("-1", 3, "x"), (Scenes{2}));
   EXPECT_EQ(*select_scenes("0--1", 3, "x"), (Scenes{0, 1, 2}));
-  for (const char* bad : {"3", "-4", "0-3", "x", "1x", "100x100+10+10", "-", ",", "1,,2", "99999999999999999999"})
+  for (const char* bad :
+       {"3", "-4", "0-3", "x", "1x", "100x100+10+10", "-", ",", "1,,2", "99999999999999999999"})
     EXPECT_FALSE(select_scenes(bad, 3, "x")) << bad;
 }
 

@@ -1,4 +1,5 @@
-// Pixels on demand: many workers over a slow store, errors that keep their name, stops, progress, and the watch.
+// Pixels on demand: many workers over a slow store, errors that keep their name, stops, progress, and the
+// watch.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -22,7 +23,9 @@ struct Trouble {
 class Awkward final : public TileStore {
  public:
   Awkward(StorePtr inner, Trouble& trouble) : inner_(std::move(inner)), trouble_(trouble) {}
-  Result<void> open(const Call& call, const ImageId& id, const ImageSpec& spec) override { return inner_->open(call, id, spec); }
+  Result<void> open(const Call& call, const ImageId& id, const ImageSpec& spec) override {
+    return inner_->open(call, id, spec);
+  }
   void get(const Call& call, std::span<TileGet> batch) override {
     if (call.reach == Reach::hot) {  // what is slow is never at hand
       for (TileGet& one : batch) one.got = fail(Errc::would_wait, "not at hand");
@@ -39,7 +42,9 @@ class Awkward final : public TileStore {
     for (TilePut& one : batch) one.put = fail(Errc::io, "disk of 192.0.2.1:6668 broke");
   }
   Result<void> drop(const Call& call, const ImageId& id) override { return inner_->drop(call, id); }
-  Result<void> sync(const Call& call, const std::optional<ImageId>& id) override { return inner_->sync(call, id); }
+  Result<void> sync(const Call& call, const std::optional<ImageId>& id) override {
+    return inner_->sync(call, id);
+  }
   std::vector<TilePut> shed(std::uint64_t bytes) override { return inner_->shed(bytes); }
   Traits traits() const noexcept override {
     Traits traits = inner_->traits();
@@ -47,7 +52,9 @@ class Awkward final : public TileStore {
     return traits;
   }
   void count(const std::function<void(const Count&)>& tell) const override { inner_->count(tell); }
-  void use(const std::optional<ImageId>& id, const std::function<void(const TierUse&)>& tell) const override { inner_->use(id, tell); }
+  void use(const std::optional<ImageId>& id, const std::function<void(const TierUse&)>& tell) const override {
+    inner_->use(id, tell);
+  }
 
  private:
   StorePtr inner_;
@@ -86,7 +93,8 @@ TEST_F(Pipeline, ManyWorkersOverASlowStoreGetTheSamePixels) {
     const auto done = stage.write(in->front(), stage.path("out.ppm"));
     ASSERT_TRUE(done) << done.error().what;
     const std::string got = slurp(stage.path("out.ppm"));
-    EXPECT_TRUE(got.substr(got.size() - 1500 * 700 * 3) == want.substr(want.size() - 1500 * 700 * 3)) << workers;
+    EXPECT_TRUE(got.substr(got.size() - 1500 * 700 * 3) == want.substr(want.size() - 1500 * 700 * 3))
+        << workers;
   }
 }
 
@@ -164,9 +172,10 @@ TEST_F(Pipeline, ProgressGrowsToTheWhole) {
 
 TEST_F(Pipeline, TheWatchHearsOfEveryCache) {
   std::vector<std::string> heard;
-  stage.workshop().watch = [&](CacheEvent event, const std::string& name, std::uint32_t scene, const PixelCache& cache) {
-    heard.push_back((event == CacheEvent::opened ? "open " : "close ") + name + " " + std::to_string(scene) + " " +
-                    std::to_string(cache.spec().size.w));
+  stage.workshop().watch = [&](CacheEvent event, const std::string& name, std::uint32_t scene,
+                               const PixelCache& cache) {
+    heard.push_back((event == CacheEvent::opened ? "open " : "close ") + name + " " + std::to_string(scene) +
+                    " " + std::to_string(cache.spec().size.w));
   };
   {
     const auto in = stage.read(stage.path("in.ppm"));

@@ -31,7 +31,8 @@ TEST(Read, FactsOfRealPictures) {
   FileStage stage;
   const auto jpeg = stage.read(baseline, {}, false);
   ASSERT_TRUE(jpeg) << jpeg.error().what;
-  EXPECT_EQ(info_line(facts_of(jpeg->front())), baseline + " JPEG 3840x2400 3840x2400+0+0 8-bit sRGB 1.79685MiB");
+  EXPECT_EQ(info_line(facts_of(jpeg->front())),
+            baseline + " JPEG 3840x2400 3840x2400+0+0 8-bit sRGB 1.79685MiB");
   EXPECT_EQ(stage.ledger().used(Resource::memory), 0u) << "looking opens no cache";
   const auto png = stage.read(with_alpha, {}, false);
   ASSERT_TRUE(png) << png.error().what;
@@ -76,9 +77,10 @@ TEST(Read, WhatIsNoPictureIsNamed) {
     Errc code;
     std::string_view says;
   };
-  for (const Row& row : {Row{stage.path("none.png"), Errc::io, "No such file"}, Row{stage.folder().string(), Errc::io, "folder"},
-                         Row{stage.path("empty"), Errc::io, "empty"},
-                         Row{stage.path("words.txt"), Errc::unsupported, "JPEG, PNG"}}) {
+  for (const Row& row :
+       {Row{stage.path("none.png"), Errc::io, "No such file"},
+        Row{stage.folder().string(), Errc::io, "folder"}, Row{stage.path("empty"), Errc::io, "empty"},
+        Row{stage.path("words.txt"), Errc::unsupported, "JPEG, PNG"}}) {
     const auto in = stage.read(row.name);
     ASSERT_FALSE(in) << row.name;
     EXPECT_EQ(in.error().code, row.code) << in.error().what;
@@ -105,7 +107,8 @@ TEST(Read, ATruncatedPictureIsAnErrorUnlessSalvaged) {
       ASSERT_FALSE(strict) << cut << " " << keep;
       EXPECT_EQ(strict.error().code, Errc::corrupt);
       EXPECT_NE(strict.error().what.find(cut), std::string::npos) << strict.error().what;
-      if (cut.ends_with(".tif")) continue;  // its directory stands at its end: nothing says what the bytes mean
+      if (cut.ends_with(".tif"))
+        continue;  // its directory stands at its end: nothing says what the bytes mean
       stage.workshop().salvage = true;
       const auto lenient = stage.read(cut);
       stage.workshop().salvage = false;
@@ -143,7 +146,8 @@ TEST(Read, FlippedBytesNeverCrash) {
     const std::string bytes = slurp(stage.path(name));
     for (int round = 0; round < 60; ++round) {
       std::string bad = bytes;
-      for (int flips = 0; flips < 3; ++flips) bad[next() % std::min<std::size_t>(bad.size(), 300)] ^= static_cast<char>(next() >> 24);
+      for (int flips = 0; flips < 3; ++flips)
+        bad[next() % std::min<std::size_t>(bad.size(), 300)] ^= static_cast<char>(next() >> 24);
       spit(stage.path("bad"), bad);
       const auto read = stage.read(stage.path("bad"));
       if (!read) {
@@ -192,7 +196,8 @@ TEST(Read, WidthAndHeightLimitsAreNamed) {
     const auto in = stage.read(baseline);
     ASSERT_FALSE(in);
     EXPECT_EQ(in.error().code, Errc::limit);
-    for (const std::string& word : {std::string("cache resources exhausted"), baseline, std::string(name_of(side)), std::string("2000")})
+    for (const std::string& word : {std::string("cache resources exhausted"), baseline,
+                                    std::string(name_of(side)), std::string("2000")})
       EXPECT_NE(in.error().what.find(word), std::string::npos) << in.error().what;
   }
 }
@@ -201,7 +206,8 @@ TEST(Read, DecodersThatHoldTheImageAreChargedAndRefused) {
   NEEDS(progressive);
   FileStage roomy;
   ASSERT_TRUE(roomy.read(progressive));
-  EXPECT_GT(roomy.ledger().peak(Resource::memory), 3840u * 2400 * 6) << "two bytes a coefficient were charged";
+  EXPECT_GT(roomy.ledger().peak(Resource::memory), 3840u * 2400 * 6)
+      << "two bytes a coefficient were charged";
   const auto photo = roomy.read(progressive);
   ASSERT_TRUE(photo);
   ASSERT_TRUE(roomy.write(photo->front(), roomy.path("w.webp")));
@@ -211,7 +217,8 @@ TEST(Read, DecodersThatHoldTheImageAreChargedAndRefused) {
     const auto in = tight.read(name);
     ASSERT_FALSE(in) << name;
     EXPECT_EQ(in.error().code, Errc::limit);
-    for (const std::string& word : {std::string("cache resources exhausted"), name, std::string("-limit memory"), std::string("save it")})
+    for (const std::string& word : {std::string("cache resources exhausted"), name,
+                                    std::string("-limit memory"), std::string("save it")})
       EXPECT_NE(in.error().what.find(word), std::string::npos) << in.error().what;
     EXPECT_TRUE(tight.read(name, {}, false)) << "looking needs no memory";
   }
@@ -250,7 +257,8 @@ TEST(Read, ATiffInACircleIsCorrupt) {
   ASSERT_TRUE(stage.write(canvas->front(), stage.path("w.tif")));
   std::string bytes = slurp(stage.path("w.tif"));
   std::uint32_t at = 0;
-  for (int i = 3; i >= 0; --i) at = at << 8 | static_cast<unsigned char>(bytes[4 + static_cast<std::size_t>(i)]);
+  for (int i = 3; i >= 0; --i)
+    at = at << 8 | static_cast<unsigned char>(bytes[4 + static_cast<std::size_t>(i)]);
   const std::size_t entries = static_cast<unsigned char>(bytes[at]);
   for (std::size_t i = 0; i < 4; ++i) bytes[at + 2 + 12 * entries + i] = static_cast<char>(at >> (8 * i));
   spit(stage.path("w.tif"), bytes);
@@ -276,7 +284,8 @@ TEST(Read, PnmSamplesAreScaledToTheirFullRange) {
   spit(stage.path("c.ppm"), "P3\n2 1\n255\n1 2 3 253 254 255\n");
   EXPECT_EQ(samples_of(stage.read(stage.path("a.pgm"))->front()), std::string("\0\x55\xFF", 3));
   const std::string bits = samples_of(stage.read(stage.path("b.pbm"))->front());
-  EXPECT_EQ(bits, std::string("\0\xFF\0\xFF\0\xFF\0\xFF\0\xFF", 10) + std::string(9, '\xFF') + std::string(1, '\0'));
+  EXPECT_EQ(bits, std::string("\0\xFF\0\xFF\0\xFF\0\xFF\0\xFF", 10) + std::string(9, '\xFF') +
+                      std::string(1, '\0'));
   EXPECT_EQ(samples_of(stage.read(stage.path("c.ppm"))->front()), std::string("\1\2\3\xFD\xFE\xFF"));
 }
 
@@ -287,7 +296,8 @@ TEST(Read, PalettesBecomeRgbAndTransparencyAlpha) {
   const auto palette = stage.read(stage.path("p.png"));
   ASSERT_TRUE(palette) << palette.error().what;
   EXPECT_EQ(facts_of(palette->front()).channels, 3u);
-  shell(fmt::format("{} -size 16x16 xc:red -alpha set -fill none -draw 'color 0,0 point' png8:{}", convert, stage.path("t.png")));
+  shell(fmt::format("{} -size 16x16 xc:red -alpha set -fill none -draw 'color 0,0 point' png8:{}", convert,
+                    stage.path("t.png")));
   const auto clear = stage.read(stage.path("t.png"));
   ASSERT_TRUE(clear) << clear.error().what;
   EXPECT_TRUE(facts_of(clear->front()).alpha);

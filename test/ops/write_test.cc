@@ -13,8 +13,8 @@ namespace {
 
 // A PAM of `channels` 8- or 16-bit channels: ramps with noise, every value in both bytes.
 std::string pam(Extent size, int channels, int bits, std::string_view tuple) {
-  std::string out = fmt::format("P7\nWIDTH {}\nHEIGHT {}\nDEPTH {}\nMAXVAL {}\nTUPLTYPE {}\nENDHDR\n", size.w, size.h,
-                                channels, bits == 16 ? 65535 : 255, tuple);
+  std::string out = fmt::format("P7\nWIDTH {}\nHEIGHT {}\nDEPTH {}\nMAXVAL {}\nTUPLTYPE {}\nENDHDR\n", size.w,
+                                size.h, channels, bits == 16 ? 65535 : 255, tuple);
   const auto pixel = static_cast<std::uint64_t>(channels * bits / 8);
   const bool alpha = tuple.ends_with("_ALPHA");
   std::uint32_t noise = 1;
@@ -44,7 +44,9 @@ struct Trip {
   Settings settings;
 };
 
-void PrintTo(const Trip& trip, std::ostream* out) { *out << trip.name << " " << trip.shape.tuple << " " << trip.bits; }
+void PrintTo(const Trip& trip, std::ostream* out) {
+  *out << trip.name << " " << trip.shape.tuple << " " << trip.bits;
+}
 
 class RoundTrip : public ::testing::TestWithParam<Trip> {};
 
@@ -72,18 +74,22 @@ TEST_P(RoundTrip, KeepsEverySample) {
 const Settings lossless{{"webp:lossless", "true"}};
 const Settings lzw{{"compress", "LZW"}}, zip{{"compress", "zip"}};
 
-INSTANTIATE_TEST_SUITE_P(
-    Lossless, RoundTrip,
-    ::testing::Values(Trip{"o.png", gray, 8, {}}, Trip{"o.png", gray, 16, {}}, Trip{"o.png", gray_alpha, 8, {}},
-                      Trip{"o.png", gray_alpha, 16, {}}, Trip{"o.png", rgb, 8, {}}, Trip{"o.png", rgb, 16, {}},
-                      Trip{"o.png", rgb_alpha, 8, {}}, Trip{"o.png", rgb_alpha, 16, {}}, Trip{"o.tif", gray, 8, {}},
-                      Trip{"o.tif", gray, 16, {}}, Trip{"o.tif", gray_alpha, 16, {}}, Trip{"o.tif", rgb, 8, lzw},
-                      Trip{"o.tif", rgb, 16, zip}, Trip{"o.tif", rgb_alpha, 8, {}}, Trip{"o.tif", rgb_alpha, 16, {}},
-                      Trip{"o.tif", cmyk, 8, {}}, Trip{"o.tif", cmyk, 16, {}}, Trip{"o.tif", cmyk_alpha, 8, {}},
-                      Trip{"o.pam", gray, 8, {}}, Trip{"o.pam", rgb, 16, {}}, Trip{"o.pam", rgb_alpha, 16, {}},
-                      Trip{"o.pam", cmyk, 8, {}}, Trip{"o.pgm", gray, 8, {}}, Trip{"o.pgm", gray, 16, {}},
-                      Trip{"o.ppm", rgb, 8, {}}, Trip{"o.ppm", rgb, 16, {}}, Trip{"o.webp", rgb, 8, lossless},
-                      Trip{"o.webp", rgb_alpha, 8, lossless}));
+INSTANTIATE_TEST_SUITE_P(Lossless, RoundTrip,
+                         ::testing::Values(Trip{"o.png", gray, 8, {}}, Trip{"o.png", gray, 16, {}},
+                                           Trip{"o.png", gray_alpha, 8, {}},
+                                           Trip{"o.png", gray_alpha, 16, {}}, Trip{"o.png", rgb, 8, {}},
+                                           Trip{"o.png", rgb, 16, {}}, Trip{"o.png", rgb_alpha, 8, {}},
+                                           Trip{"o.png", rgb_alpha, 16, {}}, Trip{"o.tif", gray, 8, {}},
+                                           Trip{"o.tif", gray, 16, {}}, Trip{"o.tif", gray_alpha, 16, {}},
+                                           Trip{"o.tif", rgb, 8, lzw}, Trip{"o.tif", rgb, 16, zip},
+                                           Trip{"o.tif", rgb_alpha, 8, {}}, Trip{"o.tif", rgb_alpha, 16, {}},
+                                           Trip{"o.tif", cmyk, 8, {}}, Trip{"o.tif", cmyk, 16, {}},
+                                           Trip{"o.tif", cmyk_alpha, 8, {}}, Trip{"o.pam", gray, 8, {}},
+                                           Trip{"o.pam", rgb, 16, {}}, Trip{"o.pam", rgb_alpha, 16, {}},
+                                           Trip{"o.pam", cmyk, 8, {}}, Trip{"o.pgm", gray, 8, {}},
+                                           Trip{"o.pgm", gray, 16, {}}, Trip{"o.ppm", rgb, 8, {}},
+                                           Trip{"o.ppm", rgb, 16, {}}, Trip{"o.webp", rgb, 8, lossless},
+                                           Trip{"o.webp", rgb_alpha, 8, lossless}));
 
 // Mean square error turned to decibels.
 double psnr8(const std::string& a, const std::string& b) {
@@ -97,8 +103,8 @@ double psnr8(const std::string& a, const std::string& b) {
 
 // A smooth picture, such as lossy encoders are made for.
 std::string smooth(Extent size, int channels, std::string_view tuple) {
-  std::string out = fmt::format("P7\nWIDTH {}\nHEIGHT {}\nDEPTH {}\nMAXVAL 255\nTUPLTYPE {}\nENDHDR\n", size.w, size.h,
-                                channels, tuple);
+  std::string out = fmt::format("P7\nWIDTH {}\nHEIGHT {}\nDEPTH {}\nMAXVAL 255\nTUPLTYPE {}\nENDHDR\n",
+                                size.w, size.h, channels, tuple);
   for (std::uint32_t y = 0; y < size.h; ++y)
     for (std::uint32_t x = 0; x < size.w; ++x)
       for (int c = 0; c < channels; ++c)
@@ -146,7 +152,8 @@ TEST(Write, LeavesOutWhatTheFormatCannotHold) {
 TEST(Write, RoundsSixteenBitsToEight) {
   FileStage stage;
   // 0x80FF rounds to 0x80 (0x8080 is its middle), 0x8100 to 0x80, 0x8101 to 0x81.
-  spit(stage.path("in.pgm"), std::string("P5 4 1 65535\n") + std::string("\x80\xFF\x81\x00\x81\x01\xFF\xFF", 8));
+  spit(stage.path("in.pgm"),
+       std::string("P5 4 1 65535\n") + std::string("\x80\xFF\x81\x00\x81\x01\xFF\xFF", 8));
   const auto in = stage.read(stage.path("in.pgm"));
   ASSERT_TRUE(in);
   ASSERT_TRUE(stage.write(in->front(), stage.path("o.webp"), lossless));
@@ -185,8 +192,8 @@ TEST_F(Pictures, TheFormatFollowsPrefixThenSuffixThenSource) {
 }
 
 TEST_F(Pictures, OddNamesAreNames) {
-  for (const char* name : {"with space.png", "a:b.png", "-dash.png", "quote'\".png", "br[ack]et.png", "per%cent.png", "ü.png",
-                           "new\nline.png"}) {
+  for (const char* name : {"with space.png", "a:b.png", "-dash.png", "quote'\".png", "br[ack]et.png",
+                           "per%cent.png", "ü.png", "new\nline.png"}) {
     const auto written = stage.write(picture, stage.path(name));
     ASSERT_TRUE(written) << written.error().what;
     EXPECT_TRUE(std::filesystem::exists(stage.path(name))) << name;
