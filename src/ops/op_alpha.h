@@ -20,7 +20,8 @@ inline void weight_row(const In* from, double scale, double most, int bands, std
 }
 
 inline double hold_sample(double value, double most) {
-  return value <= 0 ? 0.0 : value >= most ? most : std::floor(value + 0.5);
+  if (!(value > 0)) return 0;
+  return value >= most ? most : static_cast<double>(static_cast<std::int32_t>(value + 0.5));
 }
 
 // Undoes weight_row and rounds. Where no alpha is left there is no colour: 0 results where the sums are 0.

@@ -182,8 +182,7 @@ void in_turn_with_alpha(const Job& job) {
 }
 
 template <class In, class Out>
-bool make(const Convolver& op, VipsRegion* out, VipsRegion* in, Scratch& scratch) {
-  const Rect rect = from_vips(out->valid);
+bool make_block(const Convolver& op, VipsRegion* out, VipsRegion* in, Scratch& scratch, const Rect& rect) {
   const auto reach = static_cast<std::uint32_t>(op.radius());
   const Rect window{rect.x - reach, rect.y - reach, {rect.size.w + 2 * reach, rect.size.h + 2 * reach}};
   const auto view = look(in, window, op.surround, scratch, window_drawer);
@@ -193,6 +192,20 @@ bool make(const Convolver& op, VipsRegion* out, VipsRegion* in, Scratch& scratch
     op.how.in_turn ? in_turn_with_alpha<In, Out>(job) : at_once_with_alpha<In, Out>(job);
   } else {
     op.how.in_turn ? in_turn<In, Out>(job) : at_once<In, Out>(job);
+  }
+  return true;
+}
+
+template <class In, class Out>
+bool make(const Convolver& op, VipsRegion* out, VipsRegion* in, Scratch& scratch) {
+  const Rect rect = from_vips(out->valid);
+  // What goes by way of whole rows in between keeps to blocks of columns, so that these stay in the near
+  // caches.
+  const std::uint32_t columns =
+      op.alpha || op.how.in_turn ? static_cast<std::uint32_t>(std::max(256, 8 * op.radius())) : rect.size.w;
+  for (std::uint32_t x = 0; x < rect.size.w; x += columns) {
+    const Rect block{rect.x + x, rect.y, {std::min(columns, rect.size.w - x), rect.size.h}};
+    if (!make_block<In, Out>(op, out, in, scratch, block)) return false;
   }
   return true;
 }
@@ -226,8 +239,12 @@ Result<VipsPtr> convolve(const VipsPtr& given, bool alpha, Convolution how, Surr
   set_taps(op);
   Shape shape = shape_of(in);
   set_depth(shape, wide_out ? 16 : 8);
-  // A strip as wide as the image costs few rows more than it has; a wide kernel or doubles want squares.
-  const auto style = op.radius() > 8 || alpha ? VIPS_DEMAND_STYLE_SMALLTILE : VIPS_DEMAND_STYLE_FATSTRIP;
+  // Strips as wide as the image keep little memory and suit what reads and writes rows, but each needs the
+  // kernel's rows above and below: a tall kernel wants squares, where these are not too wide a row of
+  // buffers.
+  constexpr std::uint32_t wide = 32768;
+  const bool squares = op.radius() > 8 && shape.size.w <= wide;
+  const auto style = squares ? VIPS_DEMAND_STYLE_SMALLTILE : VIPS_DEMAND_STYLE_FATSTRIP;
   if (!wide_out) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint8_t>(std::move(op)));
   if (!wide_in) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint16_t>(std::move(op)));
   return lazy_image(in, shape, style, maker<std::uint16_t, std::uint16_t>(std::move(op)));

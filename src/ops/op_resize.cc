@@ -189,7 +189,7 @@ Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, std::uint
   const double shrink = static_cast<double>(vertical ? shape.size.h : shape.size.w) / to;
   (vertical ? shape.size.h : shape.size.w) = to;
   set_depth(shape, wide_out ? 16 : 8);
-  const auto style = shrink > 4 || alpha ? VIPS_DEMAND_STYLE_SMALLTILE : VIPS_DEMAND_STYLE_FATSTRIP;
+  const auto style = shrink > 4 ? VIPS_DEMAND_STYLE_SMALLTILE : VIPS_DEMAND_STYLE_FATSTRIP;
   if (!wide_out) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint8_t>(std::move(pass)));
   if (!wide_in) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint16_t>(std::move(pass)));
   return lazy_image(in, shape, style, maker<std::uint16_t, std::uint16_t>(std::move(pass)));

@@ -120,20 +120,42 @@ void turn_pixel(const Turn& turn, const Source<In>& source, const Point& at, Out
   for (int b = 0; b < Bands; ++b) to[b] = static_cast<Out>(std::clamp(sums[b] * lift, 0.0F, most) + 0.5F);
 }
 
+// Adds a pixel to sums that are weighted by alpha.
+template <int Bands, class In>
+void add_weighted(const Turn& turn, const In* from, double weight, double* sums) {
+  constexpr int last = Bands - 1;
+  const double alpha = weight * (turn.scale * from[last] / turn.most);
+  for (int b = 0; b < last; ++b) sums[b] += alpha * (turn.scale * from[b]);
+  sums[last] += alpha;
+}
+
+// Between the four nearest pixels, by distance.
+template <int Bands, class In>
+void between_nearest(const Turn& turn, const Source<In>& source, const Point& at, double* sums) {
+  const double x = std::floor(at.x), y = std::floor(at.y), right = at.x - x, below = at.y - y;
+  const auto pixel = [&](int dx, int dy) {
+    return source.at(static_cast<std::int64_t>(x) + dx, static_cast<std::int64_t>(y) + dy);
+  };
+  add_weighted<Bands>(turn, pixel(0, 0), (1 - right) * (1 - below), sums);
+  add_weighted<Bands>(turn, pixel(1, 0), right * (1 - below), sums);
+  add_weighted<Bands>(turn, pixel(0, 1), (1 - right) * below, sums);
+  add_weighted<Bands>(turn, pixel(1, 1), right * below, sums);
+}
+
 template <int Bands, class In, class Out>
 void turn_pixel_with_alpha(const Turn& turn, const Source<In>& source, const Point& at, Out* to) {
   const Disc disc(turn, at);
-  constexpr int last = Bands - 1;
+  constexpr double tiny = 1e-12;
   double sums[Bands] = {};
   for (int y = 0; y < box; ++y) {
     const In* from = source.at(disc.left, disc.top + y);
-    for (int x = 0; x < box; ++x, from += Bands) {
-      const double alpha = static_cast<double>(disc.weights[y][x]) * (turn.scale * from[last] / turn.most);
-      for (int b = 0; b < last; ++b) sums[b] += alpha * (turn.scale * from[b]);
-      sums[last] += alpha;
-    }
+    for (int x = 0; x < box; ++x, from += Bands)
+      add_weighted<Bands>(turn, from, static_cast<double>(disc.weights[y][x] / disc.total), sums);
   }
-  for (double& sum : sums) sum /= static_cast<double>(disc.total);
+  if (sums[Bands - 1] <= tiny) {  // negative weights had the better of it: nothing to divide by
+    std::fill_n(sums, Bands, 0.0);
+    between_nearest<Bands>(turn, source, at, sums);
+  }
   unweight_row(sums, turn.most, Bands, 1, to);
 }
 
