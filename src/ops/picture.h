@@ -97,8 +97,8 @@ Result<Picture> apply(const Workshop&, const Call&, const Picture&, const Operat
 Result<void> write_picture(const Workshop&, const Call&, const Picture&, const std::string& name,
                            const Settings&);
 
-// Several pictures under one name: one multi-page file where the format has pages, else "out-0.png",
-// "out-1.png", ... (or as the name's %d says, by scene). One picture is written as write_picture does.
+// Several pictures under one name: "out-0.png", "out-1.png", ..., or as the name's %d says, by scene (counted from the
+// first's where the scenes do not rise). One picture is written as write_picture does. All go to info: and null:.
 Result<void> write_pictures(const Workshop&, const Call&, std::span<const Picture>, const std::string& name,
                             const Settings&);
 

@@ -178,13 +178,33 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
   return file->commit();
 }
 
+namespace {
+
+// As ImageMagick numbers a sequence: the pictures' own scenes while they rise, else counted from the first's.
+std::vector<std::uint32_t> scenes_of(std::span<const Picture> pictures) {
+  std::vector<std::uint32_t> scenes;
+  bool rising = true;
+  for (const Picture& picture : pictures) {
+    rising = rising && (scenes.empty() || picture.state().scene > scenes.back());
+    scenes.push_back(picture.state().scene);
+  }
+  for (std::size_t i = 1; i < scenes.size() && !rising; ++i)
+    scenes[i] = scenes[0] + static_cast<std::uint32_t>(i);
+  return scenes;
+}
+
+}  // namespace
+
 Result<void> write_pictures(const Workshop& workshop, const Call& call, std::span<const Picture> pictures,
                             const std::string& name, const Settings& settings) {
-  const bool apart = pictures.size() > 1 && !has_scene(name);
+  if (pictures.size() == 1) return write_picture(workshop, call, pictures[0], name, settings);
+  const PictureName parsed = parse_name(name, false);
+  const bool file = parsed.prefix != "info" && parsed.prefix != "null" && parsed.path != "-";
+  const std::vector<std::uint32_t> scenes = scenes_of(pictures);
   for (std::size_t i = 0; i < pictures.size(); ++i) {
-    const PictureName parsed = parse_name(name, false);
-    const bool file = parsed.prefix != "info" && parsed.prefix != "null" && parsed.path != "-";
-    const std::string one = apart && file ? numbered(name, static_cast<std::uint32_t>(i)) : name;
+    const std::string one = !file             ? name
+                            : has_scene(name) ? with_scene(name, scenes[i])
+                                              : numbered(name, static_cast<std::uint32_t>(i));
     SMALTI_CHECK(write_picture(workshop, call, pictures[i], one, settings));
   }
   return {};

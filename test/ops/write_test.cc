@@ -207,6 +207,9 @@ TEST_F(Pictures, ScenesAndSequencesHaveNamesOfTheirOwn) {
   const std::vector<Picture> two{picture, picture};
   ASSERT_TRUE(write_pictures(stage.workshop(), Call(), two, stage.path("t.png"), {}));
   EXPECT_EQ(stage.files(), (std::vector<std::string>{"s-000.png", "t-0.png", "t-1.png"}));
+  ASSERT_TRUE(write_pictures(stage.workshop(), Call(), two, stage.path("u-%d.png"), {}));
+  EXPECT_TRUE(std::filesystem::exists(stage.path("u-0.png")));
+  EXPECT_TRUE(std::filesystem::exists(stage.path("u-1.png"))) << "two first scenes are not one file";
 }
 
 TEST_F(Pictures, AReplacedFileKeepsItsPermissionsAndALinkStaysALink) {
