@@ -34,13 +34,14 @@ std::uint64_t nanoseconds_since(Clock::time_point start) {
 
 }  // namespace
 
-Result<void> PixelCache::Core::acquire(const Call& call, std::vector<Piece>& pieces, bool noting) {
+Result<void> PixelCache::Core::acquire(const Call& call, cache::Pieces& wanted, bool noting) {
+  std::vector<Piece>& pieces = wanted.items;
   if (!drafts.empty()) overlay(pieces);
   // Read after the drafts: a draft begun since then may be drawn over what this version still shows, never
   // over less.
   const std::uint64_t at_version = version.load(std::memory_order_acquire);
   each_missing(pieces, [this](Piece& piece) { piece.ready = !is_written(piece.index); });
-  if (any_missing(pieces)) recall(pieces, at_version);
+  if (any_missing(pieces)) recall(wanted, at_version);
   if (any_missing(pieces)) {
     const bool waited_for = look_in_window(pieces);
     ask_at_once(call, pieces, at_version);
@@ -49,9 +50,9 @@ Result<void> PixelCache::Core::acquire(const Call& call, std::vector<Piece>& pie
     if (missing) SMALTI_CHECK(fetch(call, pieces));
   }
   for (Piece& piece : pieces) {
-    if (!piece.draft || !piece.tile) continue;
+    if (!piece.draft || !piece.held()) continue;
     const std::lock_guard lock(piece.draft->mutex);
-    piece.draft->set_base(piece.tile);
+    piece.draft->set_base(piece.held());
   }
   return {};
 }
@@ -76,28 +77,28 @@ void PixelCache::Core::overlay(std::vector<Piece>& pieces) {
   }
 }
 
-void PixelCache::Core::recall(std::vector<Piece>& pieces, std::uint64_t at_version) {
-  const cache::MemoPagePtr page = memo.mine(at_version);
-  if (!page) return;
-  auto entry = page->entries.begin();
-  for (Piece& piece : pieces) {
-    while (entry != page->entries.end() && entry->index < piece.index) ++entry;
-    if (entry == page->entries.end()) return;
+void PixelCache::Core::recall(cache::Pieces& wanted, std::uint64_t at_version) {
+  wanted.page = memo.mine(at_version);
+  if (!wanted.page) return;
+  auto entry = wanted.page->entries.begin();
+  for (Piece& piece : wanted.items) {
+    while (entry != wanted.page->entries.end() && entry->index < piece.index) ++entry;
+    if (entry == wanted.page->entries.end()) return;
     if (piece.ready || entry->index != piece.index) continue;
-    give(piece, entry->tile);
-    piece.at_rest = true;
+    piece.lent = &entry->tile;
+    piece.ready = piece.at_rest = true;
   }
 }
 
 void PixelCache::Core::remember(const std::vector<Piece>& pieces, std::uint64_t at_version) {
   std::uint64_t bytes = 0;
-  for (const Piece& piece : pieces) bytes += piece.at_rest ? piece.tile.charge() : 0;
+  for (const Piece& piece : pieces) bytes += piece.at_rest ? piece.held().charge() : 0;
   if (bytes > cache::Memo::slot_bytes) return;
   auto page = std::make_shared<cache::MemoPage>();
   page->version = at_version;
   page->entries.reserve(pieces.size());
   for (const Piece& piece : pieces)
-    if (piece.at_rest) page->entries.push_back({piece.index, piece.tile});
+    if (piece.at_rest) page->entries.push_back({piece.index, piece.held()});
   memo.keep(std::move(page));
 }
 

@@ -25,9 +25,20 @@ struct Piece {
   std::uint64_t index = 0;  // Grid::index
   Rect part;                // what is needed of it, in pixels of the image
   DraftPtr draft;           // being written: its pixels overlay
-  Tile tile;                // without pixels: never written, hence zero
+  Tile tile;                // without pixels: never written, hence zero; or lent
+  // Lent by the thread's memo, whose page the read keeps: so that threads which read the same tiles do not
+  // pass the tiles' reference counts to and fro between their processors.
+  const Tile* lent = nullptr;
   bool ready = false;
   bool at_rest = false;  // the store answers it at once: nothing is gained by holding on to it
+
+  const Tile& held() const noexcept { return lent ? *lent : tile; }
+};
+
+// The pieces of one read, sorted by index, no index twice; and what keeps the lent ones alive.
+struct Pieces {
+  std::vector<Piece> items;
+  MemoPagePtr page;
 };
 
 // Counts what runs in the background, so that its end can be waited for. Thread-safe.
@@ -61,9 +72,8 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   std::uint64_t worth_keeping(Rect, const Grid::Span&) const noexcept;  // bytes
 
   // acquire.cc
-  // Finds or fetches every piece. REQUIRES: sorted by index, no index twice. `noting`: a reader's read, from
-  // which the next ones may be guessed.
-  Result<void> acquire(const Call&, std::vector<cache::Piece>&, bool noting);
+  // Finds or fetches every piece. `noting`: a reader's read, from which the next ones may be guessed.
+  Result<void> acquire(const Call&, cache::Pieces&, bool noting);
 
   // core_write.cc
   Result<void> write(const Call&, Rect, Pixels from);
@@ -102,7 +112,7 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
 
   // acquire.cc
   void overlay(std::vector<cache::Piece>&);
-  void recall(std::vector<cache::Piece>&, std::uint64_t at_version);
+  void recall(cache::Pieces&, std::uint64_t at_version);
   void remember(const std::vector<cache::Piece>&, std::uint64_t at_version);
   bool look_in_window(std::vector<cache::Piece>&);
   void ask_at_once(const Call&, std::vector<cache::Piece>&, std::uint64_t at_version);

@@ -120,9 +120,9 @@ std::vector<Piece> PixelCache::Core::Reading::pieces_of_cells() const {
 
 Result<void> PixelCache::Core::Reading::flush() {
   if (cells_.empty()) return {};
-  std::vector<Piece> pieces = pieces_of_cells();
+  cache::Pieces pieces{pieces_of_cells(), nullptr};
   SMALTI_CHECK(core_.acquire(call_, pieces, true));
-  for (const EdgeCell& cell : cells_) copy(cell, pieces);
+  for (const EdgeCell& cell : cells_) copy(cell, pieces.items);
   cells_.clear();
   cell_bytes_ = 0;
   return {};
@@ -136,7 +136,7 @@ void PixelCache::Core::Reading::copy(const EdgeCell& cell, const std::vector<Pie
                                   [](const Piece& p, std::uint64_t index) { return p.index < index; });
     for (std::uint32_t col = span.col0; col < span.col1; ++col, ++piece) {
       const Rect tile = core_.grid.rect(col, row);
-      cache::Source source{tile, tile.meet(cell.from), piece->tile.pixels()};
+      cache::Source source{tile, tile.meet(cell.from), piece->held().pixels()};
       if (!piece->draft) {
         place(cell, source, rect_, into_);
       } else {
@@ -173,17 +173,18 @@ Result<void> PixelCache::Core::Reading::copy_spots(std::vector<Spot>& spots) {
   const std::size_t tiles_at_once = std::max<std::uint64_t>(1, batch_bytes_ / core_.full_tile_bytes());
   const std::size_t bytes = core_.spec.format.pixel_bytes();
   for (auto spot = spots.begin(); spot != spots.end();) {
-    std::vector<Piece> pieces;
+    cache::Pieces wanted;
+    std::vector<Piece>& pieces = wanted.items;
     for (auto next = spot; next != spots.end(); ++next) {
       if (!pieces.empty() && pieces.back().index == next->index) continue;
       if (pieces.size() == tiles_at_once) break;
       pieces.push_back({.index = next->index, .part = core_.tile_rect(next->index)});
     }
-    SMALTI_CHECK(core_.acquire(call_, pieces, false));
+    SMALTI_CHECK(core_.acquire(call_, wanted, false));
     for (const Piece& piece : pieces) {
       std::unique_lock<std::mutex> lock;
       if (piece.draft) lock = std::unique_lock(piece.draft->mutex);
-      const Pixels from = piece.draft ? piece.draft->now() : piece.tile.pixels();
+      const Pixels from = piece.draft ? piece.draft->now() : piece.held().pixels();
       for (; spot != spots.end() && spot->index == piece.index; ++spot) {
         if (from.data)
           std::memcpy(spot->to, from.at(spot->x, spot->y), bytes);
@@ -228,11 +229,13 @@ Result<std::optional<Tile>> PixelCache::Core::view(const Call& call, Rect rect) 
   const Grid::Span span = grid.span(rect);
   if (span.empty() || !rect.inside(spec.size) || span.col1 - span.col0 != 1 || span.row1 - span.row0 != 1)
     return std::optional<Tile>();
-  std::vector<Piece> pieces{{.index = std::uint64_t{span.row0} * grid.cols() + span.col0, .part = rect}};
+  cache::Pieces pieces{{{.index = std::uint64_t{span.row0} * grid.cols() + span.col0, .part = rect}},
+                       nullptr};
   ++counts.reads;
   SMALTI_CHECK(acquire(call, pieces, true));
-  if (pieces.front().draft || !pieces.front().tile) return std::optional<Tile>();
-  return std::optional<Tile>(std::move(pieces.front().tile));
+  const Piece& piece = pieces.items.front();
+  if (piece.draft || !piece.held()) return std::optional<Tile>();
+  return std::optional<Tile>(piece.held());
 }
 
 }  // namespace smalti

@@ -6,7 +6,6 @@ namespace smalti {
 
 using cache::Draft;
 using cache::DraftPtr;
-using cache::Piece;
 
 // Frozen drafts on their way to one put. Whoever puts a draft here must put() the batch, also on the way out:
 // others may wait for it to settle.
@@ -144,7 +143,7 @@ Result<bool> PixelCache::Core::freeze(const Call& call, const DraftPtr& draft) {
   }
   if (draft->needs_base(draft->rect)) {
     lock.unlock();
-    std::vector<Piece> pieces{{.index = draft->index, .part = draft->rect}};
+    cache::Pieces pieces{{{.index = draft->index, .part = draft->rect}}, nullptr};
     SMALTI_CHECK(acquire(call, pieces, false));
     lock.lock();
   }
