@@ -1,6 +1,6 @@
-// The native protocol's decoder: whatever a peer says, no memory but what is bounded, no frame that does not say itself
-// again. The first byte chooses the side and the form: bytes as they are, or a head whose frame is made right around it
-// (a check that holds is not something a fuzzer finds).
+// The native protocol's decoder: whatever a peer says, no memory but what is bounded, no frame that does not
+// say itself again. The first byte chooses the side and the form: bytes as they are, or a head whose frame is
+// made right around it (a check that holds is not something a fuzzer finds).
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -52,7 +52,8 @@ bool Admission::admit(std::uint64_t number) {
 }
 
 void Admission::replace(std::uint64_t number, HangUp hang_up) {
-  if (const auto found = places_.find(number); found != places_.end()) found->second.hang_up = std::move(hang_up);
+  if (const auto found = places_.find(number); found != places_.end())
+    found->second.hang_up = std::move(hang_up);
 }
 
 void Admission::hang_up_all() {

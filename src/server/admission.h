@@ -52,8 +52,8 @@ class Admission {
     std::uint64_t number_ = 0;
   };
 
-  // A new connection. Where strangers (or all places) are at their limit, the oldest stranger of the address that has
-  // most of them is hung up on. An empty ticket: all places belong to authenticated clients.
+  // A new connection. Where strangers (or all places) are at their limit, the oldest stranger of the address
+  // that has most of them is hung up on. An empty ticket: all places belong to authenticated clients.
   Ticket arrive(const std::string& address, HangUp hang_up);
   // Hangs up on everybody; tickets stay until their connections have ended.
   void hang_up_all();

@@ -10,7 +10,8 @@
 
 namespace smalti::server {
 
-// Used on its loop only. First come, first served, so that large takers do not starve. REQUIRES: outlives its shares.
+// Used on its loop only. First come, first served, so that large takers do not starve. REQUIRES: outlives its
+// shares.
 class Budget {
  public:
   // A taken part; gives it back when it dies.
@@ -56,7 +57,9 @@ class Budget {
     bool granted = false;
     asio::steady_timer timer;
   };
-  bool fits(std::uint64_t bytes) const noexcept { return used_ == 0 || bytes <= most_ - std::min(used_, most_); }
+  bool fits(std::uint64_t bytes) const noexcept {
+    return used_ == 0 || bytes <= most_ - std::min(used_, most_);
+  }
   void give(std::uint64_t bytes) noexcept;
   void leave(std::list<Turn>::iterator turn);
 

@@ -90,8 +90,10 @@ Identity Identity::claim(const std::filesystem::path& folder, std::uint16_t port
     errno = sys;
     break;
   }
-  log.line(Level::warning, fmt::format("{}: the server's id cannot be kept ({}); clients will take a restart of this "
-                                       "server for another server", path.string(), std::strerror(errno)));
+  log.line(Level::warning,
+           fmt::format("{}: the server's id cannot be kept ({}); clients will take a restart of this "
+                       "server for another server",
+                       path.string(), std::strerror(errno)));
   return self;
 }
 

@@ -12,9 +12,9 @@ namespace smalti::server {
 // Move-only; while it lives no other server of this host has the same id.
 class Identity {
  public:
-  // The id kept in `folder` for servers on this port; a second server on the same port (of another address) gets one of
-  // its own. Where nothing can be kept there, says so in the log and draws an id for this run. Empty folder: likewise,
-  // in silence.
+  // The id kept in `folder` for servers on this port; a second server on the same port (of another address)
+  // gets one of its own. Where nothing can be kept there, says so in the log and draws an id for this run.
+  // Empty folder: likewise, in silence.
   static Identity claim(const std::filesystem::path& folder, std::uint16_t port, Log&);
   Identity(Identity&& other) noexcept;
   Identity& operator=(Identity&&) = delete;

@@ -25,10 +25,12 @@ asio::awaitable<void> Leases::expire(wire::native::Id id, std::uint64_t visits) 
   const auto until = Clock::now() + grace_;
   const auto forsaken = [this, id, visits]() -> Session* {
     const auto found = sessions_.find(id);
-    const bool still = found != sessions_.end() && found->second->connections == 0 && found->second->visits == visits;
+    const bool still =
+        found != sessions_.end() && found->second->connections == 0 && found->second->visits == visits;
     return still ? found->second.get() : nullptr;
   };
-  while (forsaken() && !forsaken()->images.empty() && !closing_ && Clock::now() < until) co_await changed_.wait(until);
+  while (forsaken() && !forsaken()->images.empty() && !closing_ && Clock::now() < until)
+    co_await changed_.wait(until);
   Session* session = forsaken();
   if (!session) co_return;
   if (!session->images.empty() && !closing_)
@@ -47,7 +49,8 @@ asio::awaitable<void> Leases::end(Session& session) {
     auto dropping = drop(session, call, image);
     auto dropped = co_await std::move(dropping);
     if (!dropped)
-      parts_.log.line(Level::warning, fmt::format("image {}: not dropped: {}", image.text(), dropped.error().what));
+      parts_.log.line(Level::warning,
+                      fmt::format("image {}: not dropped: {}", image.text(), dropped.error().what));
   }
 }
 
@@ -57,9 +60,9 @@ Result<void> Leases::admit(const ImageSpec& spec) const {
   SMALTI_CHECK(parts_.ledger.fits(Resource::height, spec.size.h));
   const Extent tile{std::min(spec.tile.w, spec.size.w), std::min(spec.tile.h, spec.size.h)};
   if (tile.area() * spec.format.pixel_bytes() > wire::native::most_tile_bytes)
-    return fail(Errc::invalid, fmt::format("tiles of {}x{} pixels of {} bytes: a server takes tiles of at most {} MiB",
-                                           tile.w, tile.h, spec.format.pixel_bytes(),
-                                           wire::native::most_tile_bytes >> 20));
+    return fail(Errc::invalid,
+                fmt::format("tiles of {}x{} pixels of {} bytes: a server takes tiles of at most {} MiB",
+                            tile.w, tile.h, spec.format.pixel_bytes(), wire::native::most_tile_bytes >> 20));
   return {};
 }
 
@@ -72,7 +75,8 @@ net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec 
       co_return fail(Errc::conflict, fmt::format("image {} belongs to another client", id.text()));
     if (found->second->state == Image::State::open) {
       if (found->second->grid.spec() == spec) co_return Result<void>();
-      co_return fail(Errc::conflict, fmt::format("image {} is open with another geometry; drop it first", id.text()));
+      co_return fail(Errc::conflict,
+                     fmt::format("image {} is open with another geometry; drop it first", id.text()));
     }
     if (auto alive = call.alive(); !alive) co_return pass(std::move(alive.error()));
     co_await changed_.wait(call.deadline);
@@ -98,7 +102,8 @@ net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec 
 
 Result<Leases::Use> Leases::use(const Session& session, const ImageId& id) {
   const auto found = images_.find(id);
-  if (found == images_.end() || found->second->owner != &session || found->second->state != Image::State::open)
+  if (found == images_.end() || found->second->owner != &session ||
+      found->second->state != Image::State::open)
     return fail(Errc::invalid, fmt::format("image {} is not open on this server", id.text()));
   return Use(*this, found->second);
 }

@@ -29,9 +29,9 @@ struct Session {
   std::set<ImageId> images;
 };
 
-// An image belongs to the session that opened it. When the session's last connection is gone its images live for the
-// grace, in which a connection with the same session id takes them over; then they are dropped. Used on its loop only;
-// the store's waiting is done by the pool.
+// An image belongs to the session that opened it. When the session's last connection is gone its images live
+// for the grace, in which a connection with the same session id takes them over; then they are dropped. Used
+// on its loop only; the store's waiting is done by the pool.
 class Leases {
  public:
   struct Parts {
@@ -62,7 +62,8 @@ class Leases {
   class Visit {
    public:
     Visit(Leases& leases, Session& session) : leases_(&leases), session_(&session) {}
-    Visit(Visit&& other) noexcept : leases_(std::exchange(other.leases_, nullptr)), session_(other.session_) {}
+    Visit(Visit&& other) noexcept
+        : leases_(std::exchange(other.leases_, nullptr)), session_(other.session_) {}
     Visit& operator=(Visit&&) = delete;
     ~Visit() {
       if (leases_) leases_->leave(*session_);
@@ -78,7 +79,9 @@ class Leases {
   // While it lives the image is not dropped.
   class Use {
    public:
-    Use(Leases& leases, std::shared_ptr<Image> image) : leases_(&leases), image_(std::move(image)) { ++image_->busy; }
+    Use(Leases& leases, std::shared_ptr<Image> image) : leases_(&leases), image_(std::move(image)) {
+      ++image_->busy;
+    }
     Use(Use&& other) noexcept = default;
     Use& operator=(Use&& other) noexcept {
       std::swap(leases_, other.leases_);
@@ -97,8 +100,8 @@ class Leases {
   // Errc::invalid when the session has no such image open.
   Result<Use> use(const Session&, const ImageId&);
 
-  // Refuses what the ledger's width, height or list-length do not allow, tiles beyond what a frame carries, and another
-  // session's image (conflict). The session must not end meanwhile: its connection awaits it.
+  // Refuses what the ledger's width, height or list-length do not allow, tiles beyond what a frame carries,
+  // and another session's image (conflict). The session must not end meanwhile: its connection awaits it.
   net::Task<void> open(Session&, Call, ImageId, ImageSpec);
   // Waits until nothing uses the image any more. Unknown images are fine.
   net::Task<void> drop(Session&, Call, ImageId);

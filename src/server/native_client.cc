@@ -49,7 +49,9 @@ asio::awaitable<void> sync(ClientPtr client, native::Meta meta, native::Sync m) 
 
 native::UseReport report(TileStore& store, const Ledger& ledger, const std::optional<ImageId>& image) {
   native::UseReport out;
-  store.use(image, [&out](const TierUse& use) { out.tiers.push_back({use.tier, use.place, use.tiles, use.bytes}); });
+  store.use(image, [&out](const TierUse& use) {
+    out.tiers.push_back({use.tier, use.place, use.tiles, use.bytes});
+  });
   store.count([&out](const Count& count) { out.counts.push_back({count.name, count.value}); });
   for (std::size_t i = 0; i < resource_count; ++i) {
     const auto resource = static_cast<Resource>(i);
@@ -98,7 +100,8 @@ net::Task<void> begin_request(ClientPtr client, native::Frame frame) {
   else if (std::holds_alternative<native::Ping>(frame.message))
     client->connection->send(meta, native::Done{});
   else
-    co_return fail(Errc::corrupt, fmt::format("{} in the middle of a conversation", native::name_of(frame.message)));
+    co_return fail(Errc::corrupt,
+                   fmt::format("{} in the middle of a conversation", native::name_of(frame.message)));
   co_return Result<void>();
 }
 

@@ -23,8 +23,8 @@ struct NativeClient {
 };
 using ClientPtr = std::shared_ptr<NativeClient>;
 
-// Answers what is at hand at once, and starts coroutines for the rest. Payloads of a put are read before it returns;
-// an error means that the connection is of no more use.
+// Answers what is at hand at once, and starts coroutines for the rest. Payloads of a put are read before it
+// returns; an error means that the connection is of no more use.
 net::Task<void> begin_request(ClientPtr client, wire::native::Frame frame);
 
 // One coroutine a request that waits. They keep count of themselves in connection->running.

@@ -13,7 +13,7 @@ namespace native = wire::native;
 
 // The slowest that a peer may be before it counts as stalled.
 constexpr std::uint64_t slowest_bytes_a_second = 128u << 10;
-constexpr std::size_t write_bytes = 512u << 10;  // written under one deadline
+constexpr std::size_t write_bytes = 512u << 10;         // written under one deadline
 constexpr std::chrono::milliseconds goodbye_time{200};  // for the last words to a peer that may not read
 
 // Takes about write_bytes off the front of `left`.
@@ -93,8 +93,8 @@ net::Task<void> NativeConnection::skip(std::uint32_t bytes) {
   co_return Result<void>();
 }
 
-void NativeConnection::send(const native::Meta& request, const native::Message& message, std::vector<Tile> payloads,
-                            Shares shares) {
+void NativeConnection::send(const native::Meta& request, const native::Message& message,
+                            std::vector<Tile> payloads, Shares shares) {
   if (closed_) return;
   const native::Meta meta{request.request, request.trace, 0};
   outbox_.push_back({native::encode(meta, message), std::move(payloads), std::move(shares)});

@@ -17,7 +17,8 @@
 namespace smalti::server {
 
 struct ConnectionOptions {
-  std::chrono::milliseconds stall{30000};  // a peer that neither sends what it announced nor reads what it asked for
+  // For a peer that neither sends what it announced nor reads what it asked for.
+  std::chrono::milliseconds stall{30000};
   std::uint64_t in_flight_bytes = 8u << 20;
 };
 
@@ -33,20 +34,23 @@ class Shares {
   Budget::Share own;
 };
 
-// Used on its loop only. One coroutine reads; any may send. Held by every coroutine that works for this client.
+// Used on its loop only. One coroutine reads; any may send. Held by every coroutine that works for this
+// client.
 class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
  public:
-  NativeConnection(net::Loop&, net::Tasks&, Budget& server, std::unique_ptr<net::SecureStream>, ConnectionOptions);
+  NativeConnection(net::Loop&, net::Tasks&, Budget& server, std::unique_ptr<net::SecureStream>,
+                   ConnectionOptions);
 
-  // The next frame, its header by `deadline`, the rest of it within the stall. Errc::unavailable: the peer has gone;
-  // Errc::corrupt and others: it speaks nonsense.
+  // The next frame, its header by `deadline`, the rest of it within the stall. Errc::unavailable: the peer
+  // has gone; Errc::corrupt and others: it speaks nonsense.
   net::Task<wire::native::Frame> next(Clock::time_point deadline);
   // The next part of the body, straight from the stream into place.
   net::Task<void> payload(std::span<std::byte> into);
   // The same, for nobody.
   net::Task<void> skip(std::uint32_t bytes);
 
-  // Queues a frame, and its payloads in the order of the message's items; the shares are held until they are written.
+  // Queues a frame, and its payloads in the order of the message's items; the shares are held until they are
+  // written.
   void send(const wire::native::Meta& request, const wire::native::Message&, std::vector<Tile> payloads = {},
             Shares shares = {});
   // Until everything queued is written, or the connection is closed.

@@ -1,4 +1,5 @@
-// Reading: what is in memory is answered on the loop at once; the rest is fetched by the pool, piece by piece.
+// Reading: what is in memory is answered on the loop at once; the rest is fetched by the pool, piece by
+// piece.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -59,7 +60,8 @@ void send_piece(const ClientPtr& client, const native::Meta& meta, Piece piece, 
   client->connection->send(meta, tiles, std::move(payloads), std::move(shares));
 }
 
-// Takes a piece's worth off the front of `wanted`; what is not the session's to read is answered into `refused`.
+// Takes a piece's worth off the front of `wanted`; what is not the session's to read is answered into
+// `refused`.
 Piece next_piece(const ClientPtr& client, std::span<const Wanted>& wanted, native::Tiles& refused) {
   Piece piece;
   while (!wanted.empty() && (piece.bytes < piece_bytes || piece.gets.empty())) {
@@ -70,7 +72,8 @@ Piece next_piece(const ClientPtr& client, std::span<const Wanted>& wanted, nativ
       const Result<std::optional<Tile>> stranger = use ? absent : pass(std::move(use.error()));
       refused.answers.push_back(answer_to(one.index, stranger));
     } else {
-      const std::uint64_t bytes = use->grid().rect(one.key).size.area() * use->grid().spec().format.pixel_bytes();
+      const std::uint64_t bytes =
+          use->grid().rect(one.key).size.area() * use->grid().spec().format.pixel_bytes();
       if (!piece.gets.empty() && piece.bytes + bytes > piece_bytes) break;
       piece.bytes += bytes;
       piece.indexes.push_back(one.index);
@@ -91,7 +94,8 @@ asio::awaitable<void> fetch(ClientPtr client, native::Meta meta, std::vector<Wan
     if (!refused.answers.empty()) client->connection->send(meta, refused);
     if (piece.gets.empty()) continue;
     Shares shares = co_await client->connection->take(piece.bytes);
-    auto work = [store = client->host.parts.store, call = client->call_for(meta), gets = std::move(piece.gets)]() mutable {
+    auto work = [store = client->host.parts.store, call = client->call_for(meta),
+                 gets = std::move(piece.gets)]() mutable {
       store->get(call, gets);
       for (TileGet& get : gets)
         if (get.got && *get.got && !(*get.got)->marked())

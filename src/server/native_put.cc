@@ -1,5 +1,5 @@
-// Writing: payloads go from the socket straight into drafts, are verified, and put; at once where that needs no
-// waiting, else by the pool.
+// Writing: payloads go from the socket straight into drafts, are verified, and put; at once where that needs
+// no waiting, else by the pool.
 #include <fmt/format.h>
 
 #include "server/native_client.h"
@@ -23,7 +23,8 @@ struct Piece {
 // Waits in the pool for those of a piece that the loop could not put.
 asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece) {
   const Running running(client);
-  auto work = [store = client->host.parts.store, call = client->call_for(meta), puts = std::move(piece.puts)]() mutable {
+  auto work = [store = client->host.parts.store, call = client->call_for(meta),
+               puts = std::move(piece.puts)]() mutable {
     store->put(call, puts);
     return std::move(puts);
   };
@@ -63,8 +64,8 @@ Result<Leases::Use> admit(const ClientPtr& client, const native::PutItem& item) 
                                            item.key.col, item.key.row, item.key.level));
   const std::uint64_t expected = grid.rect(item.key).size.area() * grid.spec().format.pixel_bytes();
   if (item.bytes != 0 && item.bytes != expected)
-    return fail(Errc::invalid, fmt::format("tile {},{} of image {} has {} bytes, not {}", item.key.col, item.key.row,
-                                           item.key.image.text(), expected, item.bytes));
+    return fail(Errc::invalid, fmt::format("tile {},{} of image {} has {} bytes, not {}", item.key.col,
+                                           item.key.row, item.key.image.text(), expected, item.bytes));
   return use;
 }
 

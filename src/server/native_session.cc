@@ -16,8 +16,9 @@ namespace {
 
 namespace native = wire::native;
 
-constexpr std::uint32_t most_running = 64;       // requests of one connection that wait at the same time
-constexpr std::uint64_t connections_share = 8;   // one connection may fill so small a part of the server's budget
+constexpr std::uint32_t most_running = 64;  // requests of one connection that wait at the same time
+constexpr std::uint64_t connections_share =
+    8;  // one connection may fill so small a part of the server's budget
 constexpr std::uint64_t least_in_flight = 4u << 20;
 
 std::uint64_t in_flight_of_one(const ServerOptions& options) {
@@ -39,15 +40,17 @@ native::Welcome welcome(const NativeHost& host, bool plain) {
   m.server = host.identity.id();
   m.incarnation = host.identity.incarnation();
   m.plain = plain;
-  m.grace_millis = static_cast<std::uint32_t>(std::min<std::int64_t>(host.options.grace.count(), ~std::uint32_t{0}));
-  m.in_flight_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(in_flight_of_one(host.options), ~std::uint32_t{0}));
+  m.grace_millis =
+      static_cast<std::uint32_t>(std::min<std::int64_t>(host.options.grace.count(), ~std::uint32_t{0}));
+  m.in_flight_bytes =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(in_flight_of_one(host.options), ~std::uint32_t{0}));
   m.name = host.options.name;
   return m;
 }
 
 // Tells the client why not, and the log.
-asio::awaitable<void> refuse(NativeHost& host, std::shared_ptr<NativeConnection> connection, native::Meta meta, Errc code,
-                             std::string why) {
+asio::awaitable<void> refuse(NativeHost& host, std::shared_ptr<NativeConnection> connection,
+                             native::Meta meta, Errc code, std::string why) {
   host.parts.log.line(Level::warning, fmt::format("{}: client refused: {}", connection->peer(), why));
   native::Refused refused;
   refused.code = code;
@@ -63,7 +66,8 @@ asio::awaitable<ClientPtr> greet(NativeHost& host, std::shared_ptr<NativeConnect
                                  Admission::Ticket& ticket, Clock::time_point deadline) {
   auto frame = co_await connection->next(deadline);
   if (!frame) {
-    host.parts.log.line(Level::warning, fmt::format("{}: no hello: {}", connection->peer(), frame.error().what));
+    host.parts.log.line(Level::warning,
+                        fmt::format("{}: no hello: {}", connection->peer(), frame.error().what));
     connection->close();
     co_return nullptr;
   }
@@ -138,8 +142,8 @@ NativeHost::NativeHost(const ServerParts& p, const ServerOptions& o, Identity i)
       in_flight(p.loop.executor(), o.in_flight_bytes),
       leases({p.loop, tasks, p.store, p.ledger, p.waiters, p.log}, o.grace) {}
 
-asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStream> stream, Admission::Ticket& ticket,
-                                   Clock::time_point handshake_deadline) {
+asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStream> stream,
+                                   Admission::Ticket& ticket, Clock::time_point handshake_deadline) {
   const std::string peer = stream->peer();
   keep_alive(stream->descriptor());
   auto secure = co_await net::secure_server(std::move(stream), host.psk, handshake_deadline);

@@ -28,9 +28,9 @@ struct NativeHost {
   Leases leases;
 };
 
-// Serves one connection to its end. TLS has not begun; the peer's first byte says that it will. The ticket is a
-// stranger's until the client has proved the secret and fits.
-asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStream> stream, Admission::Ticket& ticket,
-                                   Clock::time_point handshake_deadline);
+// Serves one connection to its end. TLS has not begun; the peer's first byte says that it will. The ticket is
+// a stranger's until the client has proved the secret and fits.
+asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStream> stream,
+                                   Admission::Ticket& ticket, Clock::time_point handshake_deadline);
 
 }  // namespace smalti::server

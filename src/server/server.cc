@@ -67,8 +67,8 @@ asio::awaitable<void> Server::State::accept() {
     const std::string peer = raw->peer();
     auto ticket = admission.arrive(server::address_of(peer), [raw] { raw->close(); });
     if (!ticket) {
-      say(Level::warning, fmt::format("{}: refused: all {} places are taken (cache:clients)", peer,
-                                      host.options.clients));
+      say(Level::warning,
+          fmt::format("{}: refused: all {} places are taken (cache:clients)", peer, host.options.clients));
       raw->close();
       continue;
     }
@@ -76,7 +76,8 @@ asio::awaitable<void> Server::State::accept() {
   }
 }
 
-asio::awaitable<void> Server::State::receive(std::unique_ptr<net::TcpStream> stream, Admission::Ticket ticket) {
+asio::awaitable<void> Server::State::receive(std::unique_ptr<net::TcpStream> stream,
+                                             Admission::Ticket ticket) {
   {
     Admission::Ticket place = std::move(ticket);  // given up before anybody is told
     auto telling = tell_apart(std::move(stream), place);
@@ -86,7 +87,8 @@ asio::awaitable<void> Server::State::receive(std::unique_ptr<net::TcpStream> str
 }
 
 // Speaks first where ImageMagick's clients expect it, and judges by the first byte of the answer.
-asio::awaitable<void> Server::State::tell_apart(std::unique_ptr<net::TcpStream> stream, Admission::Ticket& ticket) {
+asio::awaitable<void> Server::State::tell_apart(std::unique_ptr<net::TcpStream> stream,
+                                                Admission::Ticket& ticket) {
   const auto deadline = Clock::now() + host.options.handshake;
   const std::string peer = stream->peer();
   std::optional<magick::Greeter> greeter;
@@ -129,10 +131,13 @@ asio::awaitable<void> Server::State::receive_guest(std::unique_ptr<net::TcpStrea
   else if (!host.parts.guests)
     no = "this server does not serve ImageMagick's own clients; use smalti in the place of magick";
   else if (host.options.guests_from_loopback_only && !stream->from_loopback())
-    no = "ImageMagick's own clients are not encrypted, and cache:encryption=required lets them in from this host only";
+    no = "ImageMagick's own clients are not encrypted, and cache:encryption=required lets them in from this "
+         "host only";
   if (!no.empty()) {
-    say(Level::warning, fmt::format("{}: closed: a client that does not speak Smalti's protocol (one of ImageMagick's "
-                                    "own, most likely): {}", peer, no));
+    say(Level::warning,
+        fmt::format("{}: closed: a client that does not speak Smalti's protocol (one of ImageMagick's "
+                    "own, most likely): {}",
+                    peer, no));
     co_return;
   }
   Guest guest(std::move(stream), *greeter, deadline, [&ticket](std::function<void()> hang_up) {
@@ -167,8 +172,9 @@ Server::~Server() { drain({}); }
 
 Result<std::unique_ptr<Server>> Server::listen(ServerParts parts, ServerOptions options) {
   if (options.secret.empty())
-    return fail(Errc::invalid,
-                "a server needs a shared secret: set the policy `cache:shared-secret' in policy.xml, on every host");
+    return fail(
+        Errc::invalid,
+        "a server needs a shared secret: set the policy `cache:shared-secret' in policy.xml, on every host");
   if (options.greeting) {
     // Fails now rather than at each connection.
     SMALTI_CHECK(magick::Greeter::make(*options.greeting, options.secret, draw));

@@ -25,22 +25,23 @@ class Loop;
 }
 
 struct ServerOptions {
-  std::string address;        // empty: all, IPv4 and IPv6
-  std::uint16_t port = 6668;  // 0: any free one
-  Secret secret;              // never empty
+  std::string address;          // empty: all, IPv4 and IPv6
+  std::uint16_t port = 6668;    // 0: any free one
+  Secret secret;                // never empty
   std::optional<net::Psk> key;  // the secret's, where the process has it already: deriving it takes a while
   wire::Attributes attributes;
   std::string name = "smalti";  // told to clients, for their logs
 
-  // What ImageMagick's own clients are greeted with; none: the port speaks to Smalti's clients only, and waits for
-  // them to speak first. Smalti's own clients do not mind.
+  // What ImageMagick's own clients are greeted with; none: the port speaks to Smalti's clients only, and
+  // waits for them to speak first. Smalti's own clients do not mind.
   std::optional<wire::magick::Dialect> greeting = wire::magick::Dialect{};
   bool guests_from_loopback_only = false;  // `cache:encryption` is required
-  bool plain = false;                      // `cache:encryption` is none: clients that ask for it may leave TLS
+  bool plain = false;  // `cache:encryption` is none: clients that ask for it may leave TLS
 
   std::chrono::milliseconds grace{30000};     // an image outlives its client's last connection by so long
   std::chrono::milliseconds handshake{5000};  // a peer that never speaks is closed
-  std::chrono::milliseconds stall{30000};     // one that stops in the middle, or does not read what it asked for, too
+  // One that stops in the middle, or does not read what it asked for, is closed too.
+  std::chrono::milliseconds stall{30000};
   std::uint32_t clients = 1024;               // connections
   std::uint32_t strangers = 64;               // of these, not yet authenticated
   std::uint64_t in_flight_bytes = 64u << 20;  // payload being received or sent, over all connections
@@ -71,8 +72,8 @@ class Server {
   std::string where() const;   // "[::]:6668", for the ready line
   std::string id() const;      // 32 hex digits
 
-  // No new connections. Waits until all clients have gone, or so long; then tells the rest goodbye, hangs up, and drops
-  // what images are left. Idempotent.
+  // No new connections. Waits until all clients have gone, or so long; then tells the rest goodbye, hangs up,
+  // and drops what images are left. Idempotent.
   void drain(Clock::duration grace);
 
   struct Use {

@@ -12,7 +12,8 @@ namespace {
 template <class Value>
 void note(std::string& out, std::string_view name, const Value& here, const Value& there) {
   if (here == there) return;
-  fmt::format_to(std::back_inserter(out), "{}{} {} here, {} there", out.empty() ? "" : "; ", name, here, there);
+  fmt::format_to(std::back_inserter(out), "{}{} {} here, {} there", out.empty() ? "" : "; ", name, here,
+                 there);
 }
 
 std::string_view on_off(bool on) { return on ? "on" : "off"; }

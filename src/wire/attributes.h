@@ -17,8 +17,8 @@ struct Attributes {
   bool operator==(const Attributes&) const = default;
 };
 
-// Names each attribute that differs, with both values: "quantum depth 16 here, 8 there; HDRI on here, off there".
-// Empty: compatible.
+// Names each attribute that differs, with both values: "quantum depth 16 here, 8 there; HDRI on here, off
+// there". Empty: compatible.
 std::string differences(const Attributes& here, const Attributes& there);
 
 }  // namespace smalti::wire

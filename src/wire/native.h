@@ -1,6 +1,7 @@
 // The native protocol's messages as values. doc/wire-native.md says how they lie on the wire.
-// Pixels are not part of a message: an item says how many bytes of the frame's body are its payload, payloads stand
-// in the body in the order of their items, and they go straight from a Tile to the socket and from there to a draft.
+// Pixels are not part of a message: an item says how many bytes of the frame's body are its payload, payloads
+// stand in the body in the order of their items, and they go straight from a Tile to the socket and from
+// there to a draft.
 #pragma once
 
 #include <array>
@@ -23,13 +24,13 @@ namespace smalti::wire::native {
 // Caps. A frame that exceeds one ends the connection before anything is allocated for it.
 inline constexpr std::size_t header_bytes = 40;
 inline constexpr std::uint32_t most_head_bytes = 1u << 20;
-inline constexpr std::uint32_t most_items = 1024;         // of a batch
+inline constexpr std::uint32_t most_items = 1024;  // of a batch
 inline constexpr std::uint32_t most_tile_bytes = 32u << 20;
 inline constexpr std::uint32_t most_body_bytes = 64u << 20;
-inline constexpr std::uint32_t most_item_text = 896;      // bytes; longer texts are cut by the encoder
+inline constexpr std::uint32_t most_item_text = 896;  // bytes; longer texts are cut by the encoder
 inline constexpr std::uint32_t most_text = 4096;
 inline constexpr std::uint32_t most_name = 255;
-inline constexpr std::uint32_t most_report = 1024;        // tiers, or counts
+inline constexpr std::uint32_t most_report = 1024;  // tiers, or counts
 
 using Id = std::array<std::byte, 16>;  // of a client's session, or of a server
 
@@ -44,8 +45,9 @@ struct Meta {
 
 struct Hello {
   Attributes attributes;
-  Id session{};      // random; all connections of one client share it
-  bool plain = false;  // asks for what follows the welcome to go in clear; sends nothing more until it has the welcome
+  Id session{};  // random; all connections of one client share it
+  // Asks for what follows the welcome to go in clear; sends nothing more until it has the welcome.
+  bool plain = false;
   std::string name;  // of the client program, for the server's log
 };
 struct Open {
@@ -56,7 +58,7 @@ struct PutItem {
   TileKey key;
   std::optional<Generation> only_if;
   std::uint64_t checksum = 0;  // XXH3-64 of the payload
-  std::uint32_t bytes = 0;     // of the payload: what the image's spec says of this key, or 0: take the tile away
+  std::uint32_t bytes = 0;     // of the payload: what the image's spec says; 0 takes the tile away
 };
 struct Put {
   std::vector<PutItem> items;
@@ -85,11 +87,12 @@ struct Goodbye {
 
 struct Welcome {
   Attributes attributes;
-  Id server{};                      // persistent
-  std::uint64_t incarnation = 0;    // random at every start: a changed one means that all tiles are gone
-  bool plain = false;  // agrees: both sides end encryption right behind this frame
-  std::uint32_t grace_millis = 0;   // how long images outlive the last connection of their session
-  std::uint32_t in_flight_bytes = 0;  // payload of unanswered requests that the server takes from one connection
+  Id server{};                     // persistent
+  std::uint64_t incarnation = 0;   // random at every start: a changed one means that all tiles are gone
+  bool plain = false;              // agrees: both sides end encryption right behind this frame
+  std::uint32_t grace_millis = 0;  // how long images outlive the last connection of their session
+  // Payload of unanswered requests that the server takes from one connection.
+  std::uint32_t in_flight_bytes = 0;
   std::string name;
 };
 struct Refused {
@@ -101,7 +104,8 @@ struct Done {};
 struct Failed {
   Error error;
 };
-// A request of n items is answered by one reply or several, which together answer each item once, in any order.
+// A request of n items is answered by one reply or several, which together answer each item once, in any
+// order.
 struct PutAnswer {
   std::uint32_t index = 0;  // of the item in the request
   Result<Generation> put = Generation::none;
@@ -138,8 +142,8 @@ struct UseReport {
   std::vector<RoomReport> rooms;
 };
 
-using Message = std::variant<Hello, Open, Put, Get, Drop, Sync, Ping, Use, Goodbye, Welcome, Refused, Done, Failed, PutDone,
-                             Tiles, UseReport>;
+using Message = std::variant<Hello, Open, Put, Get, Drop, Sync, Ping, Use, Goodbye, Welcome, Refused, Done,
+                             Failed, PutDone, Tiles, UseReport>;
 
 // "put", "tiles": for logs.
 std::string_view name_of(const Message&) noexcept;

@@ -1,4 +1,5 @@
-// Little-endian fields, appended and taken, and the numbers that messages have on the wire. For the native codec only.
+// Little-endian fields, appended and taken, and the numbers that messages have on the wire. For the native
+// codec only.
 #pragma once
 
 #include <algorithm>
@@ -19,20 +20,34 @@ namespace smalti::wire::native {
 
 inline constexpr std::uint16_t frame_mark = 0x4d53;  // "SM"
 inline constexpr std::uint8_t frame_version = 1;
-inline constexpr std::size_t check_offset = 36;      // of the check in the header
+inline constexpr std::size_t check_offset = 36;  // of the check in the header
 inline constexpr std::size_t attribute_bytes = 12;
 
 // 0x80 and above: replies. Gaps are reserved: see the specification.
 enum class Kind : std::uint8_t {
-  hello = 1, open = 2, put = 3, get = 4, drop = 5, sync = 6, ping = 7, use = 8, goodbye = 9,
-  welcome = 0x81, refused = 0x82, done = 0x83, failed = 0x84, put_done = 0x85, tiles = 0x86, use_report = 0x87,
+  hello = 1,
+  open = 2,
+  put = 3,
+  get = 4,
+  drop = 5,
+  sync = 6,
+  ping = 7,
+  use = 8,
+  goodbye = 9,
+  welcome = 0x81,
+  refused = 0x82,
+  done = 0x83,
+  failed = 0x84,
+  put_done = 0x85,
+  tiles = 0x86,
+  use_report = 0x87,
 };
 
 // A code's number on the wire is its place in this table, counted from 1, and never changes.
-inline constexpr std::array<Errc, 13> codes{Errc::invalid,   Errc::limit,       Errc::unauthorized, Errc::incompatible,
-                                            Errc::timeout,   Errc::cancelled,   Errc::unavailable,  Errc::would_wait,
-                                            Errc::conflict,  Errc::io,          Errc::corrupt,      Errc::unsupported,
-                                            Errc::internal};
+inline constexpr std::array<Errc, 13> codes{
+    Errc::invalid,   Errc::limit,       Errc::unauthorized, Errc::incompatible, Errc::timeout,
+    Errc::cancelled, Errc::unavailable, Errc::would_wait,   Errc::conflict,     Errc::io,
+    Errc::corrupt,   Errc::unsupported, Errc::internal};
 
 inline std::uint8_t number_of(Errc code) noexcept {
   return static_cast<std::uint8_t>(std::find(codes.begin(), codes.end(), code) - codes.begin() + 1);
@@ -50,7 +65,8 @@ class Writer {
 
   template <std::unsigned_integral T>
   void num(T value) {
-    for (std::size_t i = 0; i < sizeof(T); ++i) out_.push_back(static_cast<std::byte>(std::uint64_t{value} >> (8 * i)));
+    for (std::size_t i = 0; i < sizeof(T); ++i)
+      out_.push_back(static_cast<std::byte>(std::uint64_t{value} >> (8 * i)));
   }
   void u8(std::uint8_t v) { num(v); }
   void u16(std::uint16_t v) { num(v); }
@@ -74,7 +90,8 @@ class Writer {
   std::vector<std::byte> out_;
 };
 
-// Taking beyond the end yields zeros and leaves the reader broken for good, so that a parser checks once, at its end.
+// Taking beyond the end yields zeros and leaves the reader broken for good, so that a parser checks once, at
+// its end.
 class Reader {
  public:
   explicit Reader(std::span<const std::byte> in) noexcept : in_(in) {}
@@ -112,7 +129,8 @@ class Reader {
     const auto from = raw(n);
     std::string out(from.size(), '?');
     for (std::size_t i = 0; i < from.size(); ++i)
-      if (const auto c = std::to_integer<unsigned char>(from[i]); c >= 0x20 && c != 0x7f) out[i] = static_cast<char>(c);
+      if (const auto c = std::to_integer<unsigned char>(from[i]); c >= 0x20 && c != 0x7f)
+        out[i] = static_cast<char>(c);
     return out;
   }
   std::string text(std::size_t most) {

@@ -21,14 +21,17 @@ struct Header {
   std::uint32_t check = 0;
 };
 
-tl::unexpected<Error> corrupt(std::string what) { return fail(Errc::corrupt, "native protocol: " + std::move(what)); }
+tl::unexpected<Error> corrupt(std::string what) {
+  return fail(Errc::corrupt, "native protocol: " + std::move(what));
+}
 
 Result<Header> parse_header(std::span<const std::byte> bytes) {
   Reader r(bytes);
   Header h;
   if (r.u16() != frame_mark) return corrupt("a frame does not begin with its mark");
   if (const auto version = r.u8(); version != frame_version)
-    return fail(Errc::incompatible, fmt::format("native protocol: frame version {} here, {} there", frame_version, version));
+    return fail(Errc::incompatible,
+                fmt::format("native protocol: frame version {} here, {} there", frame_version, version));
   h.kind = r.u8();
   h.head = r.u32();
   h.meta.request = r.u64();
@@ -37,8 +40,10 @@ Result<Header> parse_header(std::span<const std::byte> bytes) {
   const std::uint32_t flags = r.u32();
   h.meta.millis = r.u32();
   h.check = r.u32();
-  if (h.head > most_head_bytes) return corrupt(fmt::format("a head of {} bytes exceeds {}", h.head, most_head_bytes));
-  if (h.body > most_body_bytes) return corrupt(fmt::format("a body of {} bytes exceeds {}", h.body, most_body_bytes));
+  if (h.head > most_head_bytes)
+    return corrupt(fmt::format("a head of {} bytes exceeds {}", h.head, most_head_bytes));
+  if (h.body > most_body_bytes)
+    return corrupt(fmt::format("a body of {} bytes exceeds {}", h.body, most_body_bytes));
   if (flags != 0) return corrupt(fmt::format("reserved frame flags {:#x}", flags));
   return h;
 }
@@ -96,7 +101,8 @@ TileKey take_key(Head& h) {
   return key;
 }
 
-// A later interface may say more in its hello; what stands here stays where it is, so that it can be compared.
+// A later interface may say more in its hello; what stands here stays where it is, so that it can be
+// compared.
 Message take_hello(Head& h) {
   Hello m;
   m.attributes = take_attributes(h);
@@ -279,33 +285,51 @@ std::optional<Message> take_message(Head& h, std::uint8_t kind, Decoder::From fr
   if (static_cast<Kind>(kind) == Kind::goodbye) return take_goodbye(h);
   if (client != (kind < 0x80)) return std::nullopt;
   switch (static_cast<Kind>(kind)) {
-    case Kind::hello: return take_hello(h);
-    case Kind::open: return take_open(h);
-    case Kind::put: return take_put(h);
-    case Kind::get: return take_get(h);
-    case Kind::drop: return Drop{take_image(h)};
-    case Kind::sync: return Sync{take_which(h, "sync")};
-    case Kind::ping: return Ping{};
-    case Kind::use: return Use{take_which(h, "use")};
-    case Kind::goodbye: break;
-    case Kind::welcome: return take_welcome(h);
-    case Kind::refused: return take_refused(h);
-    case Kind::done: return Done{};
-    case Kind::failed: return take_failed(h);
-    case Kind::put_done: return take_put_done(h);
-    case Kind::tiles: return take_tiles(h);
-    case Kind::use_report: return take_use_report(h);
+    case Kind::hello:
+      return take_hello(h);
+    case Kind::open:
+      return take_open(h);
+    case Kind::put:
+      return take_put(h);
+    case Kind::get:
+      return take_get(h);
+    case Kind::drop:
+      return Drop{take_image(h)};
+    case Kind::sync:
+      return Sync{take_which(h, "sync")};
+    case Kind::ping:
+      return Ping{};
+    case Kind::use:
+      return Use{take_which(h, "use")};
+    case Kind::goodbye:
+      break;
+    case Kind::welcome:
+      return take_welcome(h);
+    case Kind::refused:
+      return take_refused(h);
+    case Kind::done:
+      return Done{};
+    case Kind::failed:
+      return take_failed(h);
+    case Kind::put_done:
+      return take_put_done(h);
+    case Kind::tiles:
+      return take_tiles(h);
+    case Kind::use_report:
+      return take_use_report(h);
   }
   return std::nullopt;
 }
 
-Result<Frame> parse_frame(const Header& header, std::span<const std::byte> header_and_head, Decoder::From from) {
+Result<Frame> parse_frame(const Header& header, std::span<const std::byte> header_and_head,
+                          Decoder::From from) {
   if (head_check(header_and_head) != header.check) return corrupt("a frame's check does not match its head");
   Head h{Reader(header_and_head.subspan(header_bytes)), 0, {}};
   auto message = take_message(h, header.kind, from);
   if (!message) return corrupt(fmt::format("no message of kind {:#04x} comes from this side", header.kind));
   if (h.refuse) return pass(std::move(*h.refuse));
-  if (h.r.broken() || h.r.left() != 0) return corrupt(fmt::format("a {} of {} bytes", name_of(*message), header.head));
+  if (h.r.broken() || h.r.left() != 0)
+    return corrupt(fmt::format("a {} of {} bytes", name_of(*message), header.head));
   if (h.body != header.body)
     return corrupt(fmt::format("a body of {} bytes for payloads of {}", header.body, h.body));
   return Frame{header.meta, std::move(*message), header.body};

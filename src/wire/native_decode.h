@@ -19,17 +19,19 @@ struct Frame {
 
 // One peer's bytes, in any pieces. Used by one thread at a time. A typical loop:
 //
-//   next() -> a frame: act on it; claim() each payload and read the rest of it from the socket straight into place
+//   next() -> a frame: act on it; claim() each payload and read the rest of it from the socket straight into
+//   place
 //          -> nothing: read from the socket into space(), call filled()
-//          -> an error: the peer speaks something else, or lies; close. The decoder repeats the error ever after.
+//          -> an error: the peer speaks something else, or lies; close. The decoder repeats the error ever
+//          after.
 class Decoder {
  public:
   // Whom we listen to: clients send requests, servers send replies. Anything else is an error.
   enum class From : std::uint8_t { client, server };
   explicit Decoder(From from) noexcept : from_(from) {}
 
-  // Where the transport should read into next; never empty. At most a few KiB more than is known to come, so that
-  // little of a payload lands here. Valid until the next call of any member.
+  // Where the transport should read into next; never empty. At most a few KiB more than is known to come, so
+  // that little of a payload lands here. Valid until the next call of any member.
   std::span<std::byte> space();
   void filled(std::size_t bytes) noexcept { end_ += bytes; }
 
@@ -39,8 +41,8 @@ class Decoder {
   // Bytes that were read and not yet taken: of a frame that is not whole, or read ahead.
   std::size_t buffered() const noexcept { return end_ - begin_; }
   std::uint32_t body_left() const noexcept { return body_left_; }
-  // Takes the next into.size() bytes of the body: what was read ahead is copied, and the part that must still be read
-  // from the transport is returned. REQUIRES: into.size() <= body_left().
+  // Takes the next into.size() bytes of the body: what was read ahead is copied, and the part that must still
+  // be read from the transport is returned. REQUIRES: into.size() <= body_left().
   std::span<std::byte> claim(std::span<std::byte> into) noexcept;
 
  private:

@@ -28,7 +28,9 @@ void put_key(Writer& w, const TileKey& key) {
   w.u32(key.row);
 }
 
-std::string_view item_text(const Error& error) { return std::string_view(error.what).substr(0, most_item_text); }
+std::string_view item_text(const Error& error) {
+  return std::string_view(error.what).substr(0, most_item_text);
+}
 
 // One overload a message: its kind, and its head. The ones with payloads return the size of the frame's body.
 
@@ -167,7 +169,9 @@ std::uint32_t put(Writer& w, const Tiles& m) {
 }
 
 std::uint32_t put(Writer& w, const UseReport& m) {
-  const auto capped = [](std::size_t n) { return static_cast<std::uint32_t>(std::min<std::size_t>(n, most_report)); };
+  const auto capped = [](std::size_t n) {
+    return static_cast<std::uint32_t>(std::min<std::size_t>(n, most_report));
+  };
   w.u32(capped(m.tiers.size()));
   w.u32(capped(m.counts.size()));
   w.u32(capped(m.rooms.size()));
@@ -196,10 +200,22 @@ struct KindName {
 
 // In the order of Message's alternatives.
 constexpr std::array<KindName, std::variant_size_v<Message>> kinds{{
-    {Kind::hello, "hello"},     {Kind::open, "open"},         {Kind::put, "put"},        {Kind::get, "get"},
-    {Kind::drop, "drop"},       {Kind::sync, "sync"},         {Kind::ping, "ping"},      {Kind::use, "use"},
-    {Kind::goodbye, "goodbye"}, {Kind::welcome, "welcome"},   {Kind::refused, "refused"}, {Kind::done, "done"},
-    {Kind::failed, "failed"},   {Kind::put_done, "put-done"}, {Kind::tiles, "tiles"},    {Kind::use_report, "use-report"},
+    {Kind::hello, "hello"},
+    {Kind::open, "open"},
+    {Kind::put, "put"},
+    {Kind::get, "get"},
+    {Kind::drop, "drop"},
+    {Kind::sync, "sync"},
+    {Kind::ping, "ping"},
+    {Kind::use, "use"},
+    {Kind::goodbye, "goodbye"},
+    {Kind::welcome, "welcome"},
+    {Kind::refused, "refused"},
+    {Kind::done, "done"},
+    {Kind::failed, "failed"},
+    {Kind::put_done, "put-done"},
+    {Kind::tiles, "tiles"},
+    {Kind::use_report, "use-report"},
 }};
 
 std::size_t expected_bytes(const Message& message) {

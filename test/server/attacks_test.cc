@@ -68,7 +68,7 @@ TEST_F(Attacked, ByGarbage) {
     ASSERT_TRUE(talker.connect(port()));
     auto bytes = noise(1 + seed * 100, seed);
     if (seed % 2 == 0) bytes[0] = std::byte{0x16};  // looks like TLS
-    (void)talker.say_bytes(bytes);                   // may be cut off within
+    (void)talker.say_bytes(bytes);                  // may be cut off within
     serve();
   }
   EXPECT_TRUE(logged("ImageMagick"));
@@ -172,8 +172,8 @@ TEST_F(Attacked, ByNonsenseInConversation) {
   huge[7] = std::byte{0x7f};
   odd[3] = std::byte{0x55};
   cut.resize(11);
-  for (const auto& bytes : {huge, odd, noise(500, 3), native::encode({}, Talker::hello()),
-                            native::encode({}, native::Done{})}) {
+  for (const auto& bytes :
+       {huge, odd, noise(500, 3), native::encode({}, Talker::hello()), native::encode({}, native::Done{})}) {
     Talker talker(rig_->loop);
     ASSERT_TRUE(talker.enter(port(), 1));
     ASSERT_TRUE(talker.say_bytes(bytes));

@@ -14,7 +14,8 @@ namespace {
 
 TEST(Server, NeedsASecret) {
   Served rig;
-  const auto none = Server::listen({rig.loop, rig.store, rig.ledger, rig.heap, rig.pool, rig.lines.log, {}}, {});
+  const auto none =
+      Server::listen({rig.loop, rig.store, rig.ledger, rig.heap, rig.pool, rig.lines.log, {}}, {});
   ASSERT_FALSE(none);
   EXPECT_NE(none.error().what.find("cache:shared-secret"), std::string::npos);
 }
@@ -27,7 +28,8 @@ TEST(Server, SaysWhereItListensAndThatAPortIsTaken) {
   again.address = "127.0.0.1";
   again.port = rig.server->port();
   again.secret = test_secret();
-  const auto second = Server::listen({rig.loop, rig.store, rig.ledger, rig.heap, rig.pool, rig.lines.log, {}}, again);
+  const auto second =
+      Server::listen({rig.loop, rig.store, rig.ledger, rig.heap, rig.pool, rig.lines.log, {}}, again);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::io);
   EXPECT_NE(second.error().what.find(std::to_string(again.port)), std::string::npos) << second.error().what;
@@ -49,7 +51,8 @@ TEST(NativeSession, GivesBackWhatWasPut) {
   Talker talker(rig.loop);
   ASSERT_TRUE(talker.enter(rig.server->port()));
   const ImageId image = open_image(talker);
-  for (std::uint32_t n = 0; n < 4; ++n) expect_served(talker, {image, 0, n % 2, n / 2}, static_cast<std::uint8_t>(n));
+  for (std::uint32_t n = 0; n < 4; ++n)
+    expect_served(talker, {image, 0, n % 2, n / 2}, static_cast<std::uint8_t>(n));
   EXPECT_EQ(rig.server->use().images, 1u);
   EXPECT_TRUE(eventually([&] { return rig.server->use().in_flight_bytes == 0; }));
 }
@@ -59,11 +62,13 @@ TEST(NativeSession, AnswersBatchesItemByItem) {
   Talker talker(rig.loop);
   ASSERT_TRUE(talker.enter(rig.server->port()));
   const ImageId image = open_image(talker);
-  const TileKey good{image, 0, 0, 0}, beyond{image, 0, 2, 0}, foreign{ImageId::fresh(), 0, 0, 0}, last{image, 0, 1, 1};
+  const TileKey good{image, 0, 0, 0}, beyond{image, 0, 2, 0}, foreign{ImageId::fresh(), 0, 0, 0},
+      last{image, 0, 1, 1};
   const auto a = payload_of(good, 1), d = payload_of(last, 2);
   std::vector<std::byte> body;
   for (const auto& part : {a, a, a, a, d}) body.insert(body.end(), part.begin(), part.end());
-  native::Put put{{item_for(good, a), item_for(beyond, a), item_for(foreign, a), item_for(last, a), item_for(last, d)}};
+  native::Put put{
+      {item_for(good, a), item_for(beyond, a), item_for(foreign, a), item_for(last, a), item_for(last, d)}};
   ASSERT_TRUE(talker.say(put, body));
   const auto answers = put_answers(talker, 5);
   EXPECT_TRUE(answers[0].put);
@@ -71,7 +76,8 @@ TEST(NativeSession, AnswersBatchesItemByItem) {
     ASSERT_FALSE(answers[i].put) << i;
     EXPECT_EQ(answers[i].put.error().code, Errc::invalid) << i;
   }
-  EXPECT_NE(answers[3].put.error().what.find("9216 bytes, not 16384"), std::string::npos) << answers[3].put.error().what;
+  EXPECT_NE(answers[3].put.error().what.find("9216 bytes, not 16384"), std::string::npos)
+      << answers[3].put.error().what;
   EXPECT_TRUE(answers[4].put);
   ASSERT_TRUE(talker.say(native::Get{{last, beyond, foreign, {image, 0, 1, 0}, good}}));
   const auto got = tile_answers(talker, 5);
@@ -218,7 +224,8 @@ TEST(NativeSession, RefusesTilesThatNoFrameCarries) {
   Served rig;
   Talker talker(rig.loop);
   ASSERT_TRUE(talker.enter(rig.server->port()));
-  auto heard = talker.ask(native::Open{ImageId::fresh(), {{1u << 14, 1u << 14}, {Sample::u16, 4, 0}, {1u << 12, 1u << 12}}});
+  auto heard = talker.ask(
+      native::Open{ImageId::fresh(), {{1u << 14, 1u << 14}, {Sample::u16, 4, 0}, {1u << 12, 1u << 12}}});
   ASSERT_TRUE(heard);
   EXPECT_EQ(failure_of(*heard).code, Errc::invalid);
 }
@@ -228,8 +235,9 @@ TEST(NativeSession, SyncsAndPings) {
   Talker talker(rig.loop);
   ASSERT_TRUE(talker.enter(rig.server->port()));
   const ImageId image = open_image(talker);
-  for (const native::Message& m : {native::Message(native::Sync{}), native::Message(native::Sync{image}),
-                                   native::Message(native::Sync{ImageId::fresh()}), native::Message(native::Ping{})}) {
+  for (const native::Message& m :
+       {native::Message(native::Sync{}), native::Message(native::Sync{image}),
+        native::Message(native::Sync{ImageId::fresh()}), native::Message(native::Ping{})}) {
     auto heard = talker.ask(m);
     ASSERT_TRUE(heard);
     EXPECT_TRUE(std::holds_alternative<native::Done>(heard->frame.message));
@@ -404,7 +412,8 @@ TEST(Server, DrainWaitsForClientsToFinish) {
 // Identity.
 
 TEST(Identity, PersistsAndTellsServersOfOnePortApart) {
-  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / ("smalti-id-" + ImageId::fresh().text());
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / ("smalti-id-" + ImageId::fresh().text());
   Lines lines;
   wire::native::Id first, second;
   std::uint64_t incarnation = 0;

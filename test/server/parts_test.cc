@@ -104,7 +104,7 @@ asio::awaitable<void> echo_one(Guest guest, std::shared_ptr<std::string> seen) {
   const std::span<std::byte> into(buffer);
   auto got = co_await guest.stream->read_some(into, guest.deadline);
   if (got) *seen = std::string(reinterpret_cast<const char*>(buffer.data()), *got);
-    const bool admitted = guest.admitted([] {});
+  const bool admitted = guest.admitted([] {});
   *seen += admitted ? " admitted" : " refused";
   const std::array<net::Bytes, 1> parts{guest.greeter.greeting()};
   const std::span<const net::Bytes> gathered(parts);

@@ -138,7 +138,8 @@ class Talker {
     parts.push_back(std::move(bytes));
     return loop_.run(write_bytes(stream_.get(), std::move(parts)));
   }
-  Result<void> say(const native::Message& message, std::vector<std::byte> body = {}, std::uint64_t request = 0) {
+  Result<void> say(const native::Message& message, std::vector<std::byte> body = {},
+                   std::uint64_t request = 0) {
     std::vector<std::vector<std::byte>> parts;
     parts.push_back(native::encode({request != 0 ? request : ++last_, 7, 0}, message));
     parts.push_back(std::move(body));
@@ -161,7 +162,8 @@ class Talker {
     SMALTI_TRY(Heard heard, ask(hello(session)));
     if (const auto* welcome = std::get_if<native::Welcome>(&heard.frame.message)) return *welcome;
     const auto* refused = std::get_if<native::Refused>(&heard.frame.message);
-    return fail(refused ? refused->code : Errc::internal, refused ? refused->text : "neither welcome nor refused");
+    return fail(refused ? refused->code : Errc::internal,
+                refused ? refused->text : "neither welcome nor refused");
   }
 
   // Until the server hangs up: the error of the last read.
@@ -219,10 +221,12 @@ class Talker {
 // An image of 2x2 tiles of 16 KiB, the right ones narrower.
 inline const ImageSpec small_image{{100, 128}, {Sample::u8, 4, 0}, {64, 64}};
 
-inline std::vector<std::byte> payload_of(const TileKey& key, std::uint8_t seed, const ImageSpec& spec = small_image) {
+inline std::vector<std::byte> payload_of(const TileKey& key, std::uint8_t seed,
+                                         const ImageSpec& spec = small_image) {
   const std::uint64_t bytes = Grid(spec).rect(key).size.area() * spec.format.pixel_bytes();
   std::vector<std::byte> out(bytes);
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(seed + i * 7 + key.col + 3 * key.row);
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = static_cast<std::byte>(seed + i * 7 + key.col + 3 * key.row);
   return out;
 }
 
@@ -298,7 +302,9 @@ inline void expect_served(Talker& talker, const TileKey& key, std::uint8_t seed)
 
 inline Error failure_of(const Heard& heard) {
   const auto* failed = std::get_if<native::Failed>(&heard.frame.message);
-  return failed ? failed->error : Error{Errc::internal, std::string("not failed: ") + std::string(name_of(heard.frame.message)), 0};
+  return failed ? failed->error
+                : Error{Errc::internal,
+                        std::string("not failed: ") + std::string(name_of(heard.frame.message)), 0};
 }
 
 }  // namespace smalti::test

@@ -47,12 +47,15 @@ Result<std::optional<Frame>> decoded(From from, std::span<const std::byte> bytes
 std::vector<Message> one_of_each() {
   const Attributes attributes{1, 8, true, 4, false};
   const TileKey key{image(7), 0, 3, 5};
-  Put put{{{key, Generation{9}, 0x1122334455667788, 12}, {key, {}, 1, 3}, {key, {}, 0, 0}}};  // the last: taken away
+  Put put{{{key, Generation{9}, 0x1122334455667788, 12},
+           {key, {}, 1, 3},
+           {key, {}, 0, 0}}};  // the last: taken away
   PutDone put_done{{{1, Generation{4}}, {0, fail(Errc::limit, "no room")}}};
   Tiles tiles{{{2, TileAnswer::State::present, Generation{6}, 77, 5, {}},
                {0, TileAnswer::State::absent, {}, 0, 0, {}},
                {1, TileAnswer::State::failed, {}, 0, 0, {Errc::corrupt, "bad disk"}}}};
-  UseReport use{{{"Memory", "", 3, 4}, {"Disk", "/tmp", 5, 6}}, {{"put.bytes", 8}}, {{Resource::disk, 100, 50}}};
+  UseReport use{
+      {{"Memory", "", 3, 4}, {"Disk", "/tmp", 5, 6}}, {{"put.bytes", 8}}, {{Resource::disk, 100, 50}}};
   return {Hello{attributes, id(1), true, "test"},
           Open{image(2), {{300, 200}, {Sample::u16, 3, 2}, {256, 128}}},
           put,
@@ -149,7 +152,8 @@ TEST(NativeCodec, AnyPieceIsEnough) {
       ++frames;
       Bytes payload((*frame)->body_bytes);
       for (auto rest = decoder.claim(payload); !rest.empty();) rest = rest.subspan(pieces.read(rest));
-      EXPECT_EQ(std::count(payload.begin(), payload.end(), std::byte{0x5a}), std::ptrdiff_t((*frame)->body_bytes));
+      EXPECT_EQ(std::count(payload.begin(), payload.end(), std::byte{0x5a}),
+                std::ptrdiff_t((*frame)->body_bytes));
     }
     EXPECT_EQ(frames, 11u) << piece;
   }

@@ -38,8 +38,9 @@ ImageId counting(std::uint8_t first) {
 }
 
 TEST(NativeDocument, Ping) {
-  const auto bytes = hex("53 4d 01 07 00 00 00 00  02 00 00 00 00 00 00 00  22 11 00 00 00 00 00 00"
-                         "00 00 00 00 00 00 00 00  f4 01 00 00 81 bc 34 2d");
+  const auto bytes =
+      hex("53 4d 01 07 00 00 00 00  02 00 00 00 00 00 00 00  22 11 00 00 00 00 00 00"
+          "00 00 00 00 00 00 00 00  f4 01 00 00 81 bc 34 2d");
   EXPECT_EQ(encode({2, 0x1122, 500}, Ping{}), bytes);
   const Frame frame = decoded(Decoder::From::client, bytes);
   EXPECT_TRUE(std::holds_alternative<Ping>(frame.message));
@@ -47,10 +48,11 @@ TEST(NativeDocument, Ping) {
 }
 
 TEST(NativeDocument, Hello) {
-  const auto bytes = hex("53 4d 01 01 24 00 00 00  01 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
-                         "00 00 00 00 00 00 00 00  00 00 00 00 6f 0c be 7a"
-                         "01 00 00 00 10 00 00 00  00 08 01 00 00 01 02 03  04 05 06 07 08 09 0a 0b"
-                         "0c 0d 0e 0f 00 00 00 00  02 00 6d 65");
+  const auto bytes =
+      hex("53 4d 01 01 24 00 00 00  01 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "00 00 00 00 00 00 00 00  00 00 00 00 6f 0c be 7a"
+          "01 00 00 00 10 00 00 00  00 08 01 00 00 01 02 03  04 05 06 07 08 09 0a 0b"
+          "0c 0d 0e 0f 00 00 00 00  02 00 6d 65");
   Hello hello{{1, 16, false, 8, true}, counting(0).raw, false, "me"};
   EXPECT_EQ(encode({1, 0, 0}, hello), bytes);
   const Frame frame = decoded(Decoder::From::client, bytes);
@@ -61,11 +63,12 @@ TEST(NativeDocument, Hello) {
 }
 
 TEST(NativeDocument, Put) {
-  const auto bytes = hex("53 4d 01 03 3c 00 00 00  04 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
-                         "06 00 00 00 00 00 00 00  00 00 00 00 ed c8 89 15"
-                         "01 00 00 00 a0 a1 a2 a3  a4 a5 a6 a7 a8 a9 aa ab  ac ad ae af 00 00 00 00"
-                         "02 00 00 00 05 00 00 00  00 00 00 00 00 00 00 00  00 00 00 00 88 77 66 55"
-                         "44 33 22 11 06 00 00 00  06 00 00 00");
+  const auto bytes =
+      hex("53 4d 01 03 3c 00 00 00  04 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "06 00 00 00 00 00 00 00  00 00 00 00 ed c8 89 15"
+          "01 00 00 00 a0 a1 a2 a3  a4 a5 a6 a7 a8 a9 aa ab  ac ad ae af 00 00 00 00"
+          "02 00 00 00 05 00 00 00  00 00 00 00 00 00 00 00  00 00 00 00 88 77 66 55"
+          "44 33 22 11 06 00 00 00  06 00 00 00");
   const TileKey key{counting(0xa0), 0, 2, 5};
   EXPECT_EQ(encode({4, 0, 0}, Put{{{key, {}, 0x1122334455667788, 6}}}), bytes);
   const Frame frame = decoded(Decoder::From::client, bytes);
@@ -77,10 +80,11 @@ TEST(NativeDocument, Put) {
 }
 
 TEST(NativeDocument, Tiles) {
-  const auto bytes = hex("53 4d 01 86 28 00 00 00  03 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
-                         "00 00 00 00 00 00 00 00  00 00 00 00 dc 04 f8 f7"
-                         "01 00 00 00 00 00 00 00  02 0a 04 00 00 00 00 00  00 00 00 00 00 00 00 00"
-                         "00 00 00 00 00 00 00 00  00 00 00 00 64 69 73 6b");
+  const auto bytes =
+      hex("53 4d 01 86 28 00 00 00  03 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "00 00 00 00 00 00 00 00  00 00 00 00 dc 04 f8 f7"
+          "01 00 00 00 00 00 00 00  02 0a 04 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "00 00 00 00 00 00 00 00  00 00 00 00 64 69 73 6b");
   const Frame frame = decoded(Decoder::From::server, bytes);
   const auto& answer = std::get<Tiles>(frame.message).answers.at(0);
   EXPECT_EQ(answer.state, TileAnswer::State::failed);
