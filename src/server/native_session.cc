@@ -16,7 +16,7 @@ namespace {
 
 namespace native = wire::native;
 
-constexpr std::uint32_t most_running = 64;  // requests of one connection that wait at the same time
+constexpr std::uint32_t most_running = 32;  // requests of one connection that wait at the same time
 constexpr std::uint64_t connections_share =
     8;  // one connection may fill so small a part of the server's budget
 constexpr std::uint64_t least_in_flight = 4u << 20;
@@ -51,7 +51,7 @@ native::Welcome welcome(const NativeHost& host, bool plain) {
 // Tells the client why not, and the log.
 asio::awaitable<void> refuse(NativeHost& host, std::shared_ptr<NativeConnection> connection,
                              native::Meta meta, Errc code, std::string why) {
-  host.parts.log.line(Level::warning, fmt::format("{}: client refused: {}", connection->peer(), why));
+  host.complaints.say(fmt::format("{}: client refused: {}", connection->peer(), why));
   native::Refused refused;
   refused.code = code;
   refused.attributes = host.options.attributes;
@@ -66,8 +66,7 @@ asio::awaitable<ClientPtr> greet(NativeHost& host, std::shared_ptr<NativeConnect
                                  Admission::Ticket& ticket, Clock::time_point deadline) {
   auto frame = co_await connection->next(deadline);
   if (!frame) {
-    host.parts.log.line(Level::warning,
-                        fmt::format("{}: no hello: {}", connection->peer(), frame.error().what));
+    host.complaints.say(fmt::format("{}: no hello: {}", connection->peer(), frame.error().what));
     connection->close();
     co_return nullptr;
   }
@@ -93,7 +92,7 @@ asio::awaitable<ClientPtr> greet(NativeHost& host, std::shared_ptr<NativeConnect
   if (plain) {
     auto left = co_await connection->leave_tls(deadline);
     if (!left) {
-      host.parts.log.line(Level::warning, fmt::format("{}: {}", connection->peer(), left.error().what));
+      host.complaints.say(fmt::format("{}: {}", connection->peer(), left.error().what));
       connection->close();
       co_return nullptr;
     }
@@ -138,6 +137,7 @@ NativeHost::NativeHost(const ServerParts& p, const ServerOptions& o, Identity i)
       options(o),
       psk(o.key ? *o.key : net::Psk(o.secret)),
       identity(std::move(i)),
+      complaints(p.log),
       tasks(p.loop),
       in_flight(p.loop.executor(), o.in_flight_bytes),
       leases({p.loop, tasks, p.store, p.ledger, p.waiters, p.log}, o.grace) {}
@@ -148,7 +148,7 @@ asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStr
   keep_alive(stream->descriptor());
   auto secure = co_await net::secure_server(std::move(stream), host.psk, handshake_deadline);
   if (!secure) {
-    host.parts.log.line(Level::warning, fmt::format("{}: client refused: {}", peer, secure.error().what));
+    host.complaints.say(fmt::format("{}: client refused: {}", peer, secure.error().what));
     co_return;
   }
   const ConnectionOptions options{host.options.stall, in_flight_of_one(host.options)};

@@ -8,6 +8,7 @@
 #include "net/psk.h"
 #include "server/admission.h"
 #include "server/budget.h"
+#include "server/complaints.h"
 #include "server/identity.h"
 #include "server/leases.h"
 #include "server/native_connection.h"
@@ -23,6 +24,7 @@ struct NativeHost {
   const ServerOptions options;
   const net::Psk psk;
   const Identity identity;
+  Complaints complaints;  // about whoever has not proved the secret, or does not fit
   net::Tasks tasks;
   Budget in_flight;
   Leases leases;

@@ -67,7 +67,7 @@ asio::awaitable<void> Server::State::accept() {
     const std::string peer = raw->peer();
     auto ticket = admission.arrive(server::address_of(peer), [raw] { raw->close(); });
     if (!ticket) {
-      say(Level::warning,
+      host.complaints.say(
           fmt::format("{}: refused: all {} places are taken (cache:clients)", peer, host.options.clients));
       raw->close();
       continue;
@@ -106,10 +106,11 @@ asio::awaitable<void> Server::State::tell_apart(std::unique_ptr<net::TcpStream> 
   }
   auto first = co_await stream->peek(deadline);
   if (!first) {
-    const bool silent = first.error().code == Errc::timeout;
-    say(silent ? Level::warning : Level::debug,
-        silent ? fmt::format("{}: closed: it said nothing for {} ms", peer, host.options.handshake.count())
-               : fmt::format("{}: gone before it spoke: {}", peer, first.error().what));
+    if (first.error().code == Errc::timeout)
+      host.complaints.say(
+          fmt::format("{}: closed: it said nothing for {} ms", peer, host.options.handshake.count()));
+    else
+      say(Level::debug, fmt::format("{}: gone before it spoke: {}", peer, first.error().what));
     co_return;
   }
   if (*first == net::tls_record) {
@@ -134,7 +135,7 @@ asio::awaitable<void> Server::State::receive_guest(std::unique_ptr<net::TcpStrea
     no = "ImageMagick's own clients are not encrypted, and cache:encryption=required lets them in from this "
          "host only";
   if (!no.empty()) {
-    say(Level::warning,
+    host.complaints.say(
         fmt::format("{}: closed: a client that does not speak Smalti's protocol (one of ImageMagick's "
                     "own, most likely): {}",
                     peer, no));

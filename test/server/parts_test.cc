@@ -3,6 +3,7 @@
 
 #include "server/admission.h"
 #include "server/budget.h"
+#include "server/complaints.h"
 #include "test/server/talker.h"
 
 namespace smalti::server {
@@ -95,6 +96,17 @@ TEST(Admission, NoAddressTakesAllPlaces) {
 TEST(Admission, TellsAddressesFromPorts) {
   EXPECT_EQ(address_of("192.168.100.50:6668"), "192.168.100.50");
   EXPECT_EQ(address_of("[::1]:6668"), "[::1]");
+}
+
+TEST(Complaints, DoNotFillADisk) {
+  test::Lines lines;
+  Complaints complaints(lines.log, 3);
+  const auto start = Clock::now();
+  for (int i = 0; i < 10; ++i) complaints.say("line " + std::to_string(i), start);
+  EXPECT_EQ(lines.all(), "line 0\nline 1\nline 2\n");
+  complaints.say("late", start + std::chrono::seconds(2));
+  EXPECT_TRUE(lines.has("7 more such connections"));
+  EXPECT_TRUE(lines.has("late"));
 }
 
 // Guests: whoever does not begin with TLS.
