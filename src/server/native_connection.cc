@@ -98,6 +98,7 @@ void NativeConnection::send(const native::Meta& request, const native::Message& 
   if (closed_) return;
   const native::Meta meta{request.request, request.trace, 0};
   outbox_.push_back({native::encode(meta, message), std::move(payloads), std::move(shares)});
+  queued_bytes_ += outbox_.back().head.size();
   if (flushing_) return;
   flushing_ = true;
   tasks_.spawn(flush(shared_from_this()));
@@ -119,6 +120,8 @@ asio::awaitable<void> NativeConnection::flush(std::shared_ptr<NativeConnection> 
       const auto written = co_await self->stream_->write(gathered, deadline);
       if (!written) self->close();
     }
+    for (const Outgoing& one : sending) self->queued_bytes_ -= one.head.size();
+    self->changed.notify();
   }
   self->flushing_ = false;
   self->changed.notify();

@@ -53,6 +53,8 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   // written.
   void send(const wire::native::Meta& request, const wire::native::Message&, std::vector<Tile> payloads = {},
             Shares shares = {});
+  // So much is queued (beside payloads, which the budgets bound) that nothing more should be asked for.
+  bool backlogged() const noexcept { return queued_bytes_ > 1u << 20; }
   // Until everything queued is written, or the connection is closed.
   asio::awaitable<void> flushed();
   // What is left queued is lost. Requests under way are told to stop.
@@ -72,7 +74,7 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   net::Tasks& tasks() noexcept { return tasks_; }
 
   std::uint32_t running = 0;  // requests that are being worked on
-  Signal changed;             // `running` fell, or a frame was written
+  Signal changed;             // `running` fell, or frames were written
 
  private:
   struct Outgoing {
@@ -93,6 +95,7 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   net::SecureStream* secure_;  // stream_, while it is that
   wire::native::Decoder decoder_{wire::native::Decoder::From::client};
   std::vector<Outgoing> outbox_;
+  std::size_t queued_bytes_ = 0;  // of heads, until they are written
   bool flushing_ = false;
   bool closed_ = false;
   std::stop_source stop_;

@@ -105,7 +105,8 @@ asio::awaitable<ClientPtr> greet(NativeHost& host, std::shared_ptr<NativeConnect
 asio::awaitable<void> converse(ClientPtr client) {
   NativeConnection& connection = *client->connection;
   while (!connection.closed()) {
-    while (connection.running >= most_running && !connection.closed()) co_await connection.changed.wait();
+    while ((connection.running >= most_running || connection.backlogged()) && !connection.closed())
+      co_await connection.changed.wait();
     const auto whenever = Clock::time_point::max();
     auto frame = co_await connection.next(whenever);
     Result<void> fine;

@@ -12,7 +12,8 @@ namespace smalti::wire::native {
 
 namespace {
 
-constexpr std::size_t ahead_bytes = 4096;  // read ahead beyond what is known to come
+constexpr std::size_t ahead_bytes = 4096;      // read ahead beyond what is known to come
+constexpr std::size_t kept_bytes = 64u << 10;  // of a buffer between frames
 
 struct Header {
   std::uint8_t kind = 0;
@@ -338,7 +339,10 @@ Result<Frame> parse_frame(const Header& header, std::span<const std::byte> heade
 }  // namespace
 
 std::span<std::byte> Decoder::space() {
-  if (begin_ == end_) begin_ = end_ = 0;
+  if (begin_ == end_) {
+    begin_ = end_ = 0;
+    if (buffer_.size() > kept_bytes) std::vector<std::byte>().swap(buffer_);  // a long head is rare
+  }
   if (begin_ > 0 && begin_ + wanted_ > buffer_.size()) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;

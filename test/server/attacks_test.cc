@@ -217,6 +217,17 @@ TEST_F(Attacked, ByAClientThatNeverReads) {
   EXPECT_TRUE(eventually([&] { return rig_->server->use().connections == 1; })) << rig_->lines.all();
 }
 
+TEST_F(Attacked, ByAClientThatNeverReadsWhatIsNotThere) {
+  start();
+  Talker talker(rig_->loop);
+  ASSERT_TRUE(talker.enter(port(), 1));
+  const native::Get get{
+      std::vector<TileKey>(1024, {open_image(talker), 0, 1, 1})};  // replies without payloads
+  for (int i = 0; i < 20000 && talker.say(get); ++i)
+    if (i % 100 == 0) serve();
+  EXPECT_TRUE(eventually([&] { return rig_->server->use().connections == 1; })) << rig_->lines.all();
+}
+
 TEST_F(Attacked, ByTwoHundredStrangers) {
   auto options = impatient();
   options.handshake = 1h;
