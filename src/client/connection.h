@@ -13,11 +13,13 @@ struct Link::Connection {
 
   void end() noexcept {
     dead = true;
+    connecting.request_stop();
     if (stream) stream->close();
     wake.cancel();
     beat.cancel();
   }
 
+  std::stop_source connecting;
   std::unique_ptr<net::Stream> stream;  // none: still connecting
   wire::native::Decoder decoder{wire::native::Decoder::From::server};
   std::unordered_map<std::uint64_t, RequestPtr> sent;  // not answered yet

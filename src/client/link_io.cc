@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
+#include <functional>
+#include <optional>
 
 #include "client/connection.h"
 #include "net/connector.h"
@@ -60,10 +62,13 @@ asio::awaitable<void> Link::live(ConnectionPtr connection) {
 
 Task<void> Link::establish(ConnectionPtr connection) {
   const auto deadline = Clock::now() + options_.connect;
-  auto tcp = co_await net::connect(options_.host, deadline);
+  auto tcp = co_await net::connect(options_.host, deadline, connection->connecting.get_token());
   if (!tcp) co_return pass(std::move(tcp.error()));
-  if (connection->dead) co_return fail(Errc::cancelled, "the client is shutting down");
+  const auto give_up = [raw = tcp->get()] { raw->close(); };
+  std::optional<std::stop_callback<std::function<void()>>> when_stopped;
+  when_stopped.emplace(connection->connecting.get_token(), give_up);
   auto secure = co_await net::secure_client(std::move(*tcp), options_.psk, deadline);
+  when_stopped.reset();
   if (!secure && secure.error().code == Errc::unauthorized)
     co_return fail(Errc::unauthorized, fmt::format("{}: authentication failed; is cache:shared-secret the same here "
                                                    "and there?", options_.host.text()));
@@ -204,6 +209,8 @@ Task<void> Link::read_all(ConnectionPtr connection) {
 Task<void> Link::take(Connection* connection, Frame* frame) {
   if (const auto* goodbye = std::get_if<Goodbye>(&frame->message))
     co_return fail(Errc::unavailable, goodbye->text.empty() ? "the server says goodbye" : goodbye->text);
+  if (auto* failed = std::get_if<Failed>(&frame->message); failed && frame->meta.request == 0)
+    co_return pass(std::move(failed->error));  // about the conversation itself
   const auto found = connection->sent.find(frame->meta.request);
   if (found == connection->sent.end()) co_return nonsense("an answer to nothing");
   const RequestPtr request = found->second;  // kept alive while payloads arrive

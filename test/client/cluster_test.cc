@@ -414,6 +414,18 @@ TEST_F(ClusterTest, CountsWhatWentOverTheWire) {
   EXPECT_LT(static_cast<double>(counts[host + ".received.bytes"]), pixels * 1.02);
 }
 
+TEST_F(ClusterTest, EndingDoesNotWaitForAServerThatDoesNotAnswer) {
+  // It takes the connection and never says a word.
+  auto mute = net::Listener::open(server_loop_, {.address = "127.0.0.1"});
+  ASSERT_TRUE(mute);
+  options_.hosts = {{"127.0.0.1", (*mute)->port()}};
+  options_.connect = std::chrono::hours(1);
+  const auto opened = store().open(call_.within(50ms), ImageId::fresh(), small_image);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Errc::timeout);
+  store_.reset();
+}
+
 TEST_F(ClusterTest, ManyThreadsShareTheConnections) {
   for (int i = 0; i < 2; ++i) serve();
   options_.placement = Placement::sharded;

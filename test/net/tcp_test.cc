@@ -217,6 +217,24 @@ TEST(Connect, NamesAHostThatDoesNotExist) {
   EXPECT_THAT(client.error().what, testing::HasSubstr("no-such-host.invalid:6668"));
 }
 
+TEST(Connect, MayBeGivenUp) {
+  Loop loop;
+  struct Script {
+    static Task<void> stop(std::stop_source source) {
+      const auto then = Clock::now() + 20ms;
+      co_await pause_until(then);
+      source.request_stop();
+      co_return Result<void>();
+    }
+  };
+  std::stop_source source;
+  // An address that nobody has: set aside for documents.
+  auto [client, stopped] = both(loop, connect({"192.0.2.1", 6668}, soon(), source.get_token()), Script::stop(source));
+  ASSERT_FALSE(client);
+  EXPECT_TRUE(client.error().code == Errc::cancelled || client.error().code == Errc::unavailable)
+      << client.error().what;  // the latter where there is no route
+}
+
 TEST(ParseHosts, TakesTheListAsPeopleWriteIt) {
   const auto hosts = parse_hosts(" a:1,b  [::1]:6668\tfe80::2,[::3] ,\n");
   ASSERT_TRUE(hosts) << hosts.error().what;
