@@ -6,19 +6,30 @@
 
 namespace smalti::client {
 
+// Told outside the lock, so that the waiter does not wake only to wait for it. Whoever calls holds the latch's request.
 void Latch::done() {
-  const std::lock_guard lock(mutex_);
-  if (--left_ == 0) all_done_.notify_all();
+  bool last = false;
+  {
+    const std::lock_guard lock(mutex_);
+    last = --left_ == 0;
+  }
+  if (last) changed_.notify_all();
 }
 
 Result<void> Latch::wait(const Call& call) {
   assert(!on_loop_thread());
-  const auto finished = [this] { return left_ == 0; };
+  const auto stopped = [this] {
+    const std::lock_guard lock(mutex_);
+    changed_.notify_all();
+  };
+  const std::stop_callback when_stopped(call.stop, stopped);
+  const auto over = [&] { return left_ == 0 || call.stop.stop_requested(); };
   std::unique_lock lock(mutex_);
-  const bool complete = call.deadline == Clock::time_point::max()
-                            ? all_done_.wait(lock, call.stop, finished)
-                            : all_done_.wait_until(lock, call.stop, call.deadline, finished);
-  if (complete) return {};
+  if (call.deadline == Clock::time_point::max())
+    changed_.wait(lock, over);
+  else
+    changed_.wait_until(lock, call.deadline, over);
+  if (left_ == 0) return {};
   SMALTI_CHECK(call.alive());
   return fail(Errc::timeout, "the deadline of the request passed");
 }

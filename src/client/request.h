@@ -24,7 +24,7 @@ class Latch {
 
  private:
   std::mutex mutex_;
-  std::condition_variable_any all_done_;
+  std::condition_variable changed_;
   std::size_t left_;  // guarded by mutex_
 };
 

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::size_t record = SSL3_RT_MAX_PLAIN_LENGTH;  // plain bytes in a full record
 constexpr std::size_t batch = 8 * record;                 // plain bytes sealed before they are sent
-constexpr std::size_t read_ahead = 16 * (record + 256);   // asked of the descriptor at once
 
 Task<std::unique_ptr<SecureStream>> secure(std::unique_ptr<TcpStream> tcp, Psk psk, Role role,
                                            Clock::time_point deadline, std::uint64_t rekey_bytes) {
@@ -54,10 +53,8 @@ Task<std::size_t> SecureStream::read_some(std::span<std::byte> into, Clock::time
     }
     if (total > 0) {
       // Before that, plain() may still be asked for, and bytes beyond the last record are not ours to read.
-      if (session.opened <= plain_within && session.opened + total > plain_within) {
-        SSL_set_default_read_buffer_len(session.ssl.get(), read_ahead);
+      if (session.opened <= plain_within && session.opened + total > plain_within)
         SSL_set_read_ahead(session.ssl.get(), 1);
-      }
       session.opened += total;
       if (session.tcp->owes_a_turn(total)) co_await yield();
       co_return total;

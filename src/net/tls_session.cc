@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view identity = "smalti";
 constexpr unsigned char aes_128_gcm_sha256[] = {0x13, 0x01};
 constexpr std::size_t greeting_part = 8;
+constexpr std::size_t read_ahead = 16 * (SSL3_RT_MAX_PLAIN_LENGTH + 256);  // bytes asked of the descriptor at once
 constexpr std::size_t shortest_record = 7;  // an alert
 
 using Session = SecureStream::Session;
@@ -192,6 +193,7 @@ Result<std::unique_ptr<Session>> Session::make(std::unique_ptr<TcpStream> tcp, P
   BIO_set_init(bio, 1);
   SSL* raw = session->ssl.get();
   SSL_set_bio(raw, bio, bio);
+  SSL_set_default_read_buffer_len(raw, read_ahead);  // its pages are only touched once read-ahead begins
   SSL_set_app_data(raw, session.get());
   if (role == Role::client)
     SSL_set_connect_state(raw);
