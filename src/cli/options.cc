@@ -192,6 +192,14 @@ Result<void> take_serve(Line& line, const Use& use) {
   return {};
 }
 
+Result<void> take_probe(Line& line, const Use& use) {
+  if (use.words[0].empty())
+    return bad_argument(use.spelt(), use.words[0], "a program, such as magick or /usr/bin/convert");
+  line.script.act = Act::probe;
+  line.script.probe = std::string(use.words[0]);
+  return {};
+}
+
 void add_step(Line& line, Verb verb, std::string_view name, std::string_view argument) {
   line.script.steps.push_back({verb, std::string(name), std::string(argument), line.settings});
 }
@@ -263,6 +271,8 @@ constexpr std::array rows{
         "a limit of memory, map, disk, area, width, height, file, thread, throttle, time or list-length"},
     OptionRow{Section::resources, "distribute-cache", "[ADDRESS:]PORT[,PORT...]", 1, true, false, 0,
               take_serve, nullptr, "be a pixel server"},
+    OptionRow{Section::other, "probe-client", "PROGRAM", 1, true, false, 0, take_probe, nullptr,
+              "find out how an ImageMagick program speaks to servers, and how to serve it"},
     OptionRow{Section::other, "debug", "EVENTS", 1, true, true, 0, take_debug, nullptr,
               "cache: say where each image's pixels are"},
     OptionRow{Section::other, "help", "", 0, true, false, 0, take_help, nullptr, "this text"},

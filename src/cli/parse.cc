@@ -138,6 +138,9 @@ class Parser {
     if (script.act == Act::serve && !script.steps.empty())
       return fail(Errc::invalid,
                   fmt::format("-distribute-cache takes no pictures: `{}'", script.steps.front().name));
+    if (script.act == Act::probe && !script.steps.empty())
+      return fail(Errc::invalid,
+                  fmt::format("-probe-client takes no pictures: `{}'", script.steps.front().name));
     if (line_.depth > 0) return fail(Errc::invalid, "unbalanced parenthesis `('");
     if (script.act == Act::identify) {
       if (script.steps.empty())

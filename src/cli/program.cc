@@ -15,6 +15,7 @@
 #include "cli/serve.h"
 #include "cli/signals.h"
 #include "house/house.h"
+#include "house/probe.h"
 #include "house/report.h"
 #include "policy/policies.h"
 #include "policy/resolve.h"
@@ -127,8 +128,18 @@ Result<void> work(const Script& script, const house::Config& config, Signals& si
   return {};
 }
 
+// The ports of -distribute-cache beside it are those that the advice names.
+Result<void> probe(const Script& script) {
+  SMALTI_TRY(const house::Probed probed, house::probe_client(script.probe));
+  const std::uint16_t port = script.serve.empty() ? default_port : script.serve[0].port;
+  if (!print(house::advice(script.probe, probed, port)))
+    return fail(Errc::io, "standard output could not be written");
+  return {};
+}
+
 Result<void> act(const Script& script, std::string_view name, const Environment& environment,
                  std::span<const ops::OperatorInfo> operators, Signals& signals, Voice& voice) {
+  if (script.act == Act::probe) return probe(script);
   if (script.act == Act::help) {
     if (!print(help_text(name, operators))) return fail(Errc::io, "standard output could not be written");
     return {};

@@ -88,10 +88,27 @@ Result<void> set_first(Draft& draft, std::string_view value) {
   return {};
 }
 
-Result<void> set_greeting(Draft& draft, std::string_view value) {
-  static constexpr std::array<Word<Greeting>, 3> words{
-      {{"n16", Greeting::n16}, {"n8", Greeting::n8}, {"none", Greeting::none}}};
-  SMALTI_TRY(draft.config.greeting, choose(value, words));
+Result<void> set_greetings(Draft& draft, std::string_view value) {
+  draft.config.greetings.clear();
+  while (true) {
+    const std::string_view word = value.substr(0, value.find(','));
+    Greeting greeting;
+    if (!same_word(word, "none")) {
+      SMALTI_TRY(greeting, wire::magick::parse_dialect(word));
+    }
+    draft.config.greetings.push_back(greeting);
+    if (word.size() == value.size()) return {};
+    value.remove_prefix(word.size() + 1);
+  }
+}
+
+Result<void> set_allow(Draft& draft, std::string_view value) {
+  SMALTI_TRY(draft.config.allow, net::parse_networks(value));
+  return {};
+}
+
+Result<void> set_spin(Draft& draft, std::string_view value) {
+  SMALTI_TRY(draft.config.spin, flag(value));
   return {};
 }
 
@@ -147,8 +164,13 @@ constexpr std::array rows{
         set_first},
     Row{"cache:encryption", "encryption", "native|required|none",
         "between Smalti peers always; and none in clear but from this host; or not at all", set_encryption},
-    Row{"cache:magick", "magick", "n16|n8|none",
-        "the handshake that a server greets ImageMagick's clients with", set_greeting},
+    Row{"cache:magick", "magick", "n16|n8|s|l|none,...",
+        "the handshake that each port greets ImageMagick's clients with; -probe-client finds a client's",
+        set_greetings},
+    Row{"cache:allow", "allow", "NETWORK,...",
+        "where ImageMagick's clients may come from; handshakes s and l: else this host", set_allow},
+    Row{"cache:spin", "spin", "true|false", "use an idle core to answer ImageMagick's clients sooner",
+        set_spin},
     Row{"cache:max-dpc-clients", "max-dpc-clients", "N", "connections that a server takes", set_clients},
     Row{"cache:max-dpc-unauthenticated-clients", "max-dpc-unauthenticated-clients", "N",
         "of these, connections that have not proved the secret", set_strangers},

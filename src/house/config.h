@@ -10,11 +10,13 @@
 
 #include "client/cluster.h"
 #include "net/host_port.h"
+#include "net/network.h"
 #include "ops/picture.h"
 #include "policy/environment.h"
 #include "policy/policies.h"
 #include "smalti/base/secret.h"
 #include "smalti/policy/limits.h"
+#include "wire/magick_dialect.h"
 
 namespace smalti::house {
 
@@ -25,8 +27,9 @@ enum class Encryption : std::uint8_t {
   required,  // ... and ImageMagick's own clients from this host only
 };
 
-// The handshake of ImageMagick's that a server's port greets with.
-enum class Greeting : std::uint8_t { n16, n8, none };
+// The handshake of ImageMagick's that a server's port greets with; nullopt: the port is for Smalti's own
+// clients only.
+using Greeting = std::optional<wire::magick::Dialect>;
 
 // What the command line asks for, in its order.
 struct Asked {
@@ -44,7 +47,9 @@ struct Config {
   Placement placement = Placement::automatic;
   std::optional<std::uint32_t> first;  // the server of the first whole image; none: drawn at random
   Encryption encryption = Encryption::native;
-  Greeting greeting = Greeting::n16;
+  std::vector<Greeting> greetings;         // of the first port, the second, ...; empty: not said
+  std::vector<net::Network> allow;         // where ImageMagick's clients may come from; empty: not said
+  bool spin = true;                        // look for their next request on an idle core before sleeping
   std::optional<std::uint32_t> clients;    // connections of a server
   std::optional<std::uint32_t> strangers;  // of these, not yet authenticated
   ops::Quantum quantum;

@@ -34,12 +34,6 @@ StorePtr distributed(House& house) {
   return cluster_store(*house.loop, house.heap, house.log, std::move(options));
 }
 
-// A server goes on to other servers only where the command line says so: a policy's hosts are meant for
-// clients, and would make every server of a site a gateway to itself.
-bool goes_further(const Config& config, Purpose purpose) {
-  return !config.hosts.empty() && (purpose == Purpose::client || config.hosts_defined);
-}
-
 Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
   const Config& config = house.config;
   std::vector<Tier> tiers;
@@ -57,6 +51,10 @@ Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
 }
 
 }  // namespace
+
+bool goes_further(const Config& config, Purpose purpose) noexcept {
+  return !config.hosts.empty() && (purpose == Purpose::client || config.hosts_defined);
+}
 
 Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
   auto house = std::make_unique<House>(std::move(config), log);

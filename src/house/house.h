@@ -35,6 +35,9 @@ struct House {
 enum class Purpose : std::uint8_t { client, server };
 
 Result<std::unique_ptr<House>> build(Config, Purpose, Log&);
+// Whether what fits no tier here goes on to servers. A server goes on only where the command line says so: a
+// policy's hosts are meant for clients, and would make every server of a site a gateway to itself.
+bool goes_further(const Config&, Purpose) noexcept;
 
 // What operators need of the house. A `throttle` limit makes every report of progress pause for that long.
 ops::Workshop workshop_of(House&, ops::Progress, ops::CacheWatch);

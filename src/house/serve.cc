@@ -14,31 +14,59 @@ namespace {
 // As many requests may wait for disks and other servers at once.
 constexpr std::size_t waiter_threads = 16;
 
-std::optional<wire::magick::Dialect> greeting_of(const Config& config) {
-  wire::magick::Dialect dialect;
-  switch (config.greeting) {
-    case Greeting::n16:
-      dialect.handshake = wire::magick::Handshake::n16;
-      return dialect;
-    case Greeting::n8:  // what ImageMagick 6 speaks; its requests are shaped otherwise, too
-      dialect.handshake = wire::magick::Handshake::n8;
-      dialect.build.family = wire::magick::Family::im6;
-      return dialect;
-    case Greeting::none:
-      break;
-  }
-  return std::nullopt;
+// Without a word of the user's all ports speak the newest handshake, but for the second, which speaks
+// ImageMagick 6's. One word holds for all ports.
+Result<Greeting> greeting_of(const Config& config, std::size_t port) {
+  using wire::magick::parse_dialect;
+  if (config.greetings.empty()) return Greeting(*parse_dialect(port == 1 ? "n8" : "n16"));
+  if (config.greetings.size() == 1) return config.greetings[0];
+  if (port < config.greetings.size()) return config.greetings[port];
+  return fail(Errc::invalid,
+              fmt::format("port number {} has no handshake: name one for each port, as in -define "
+                          "cache:magick=n16,n8,none",
+                          port + 1));
 }
 
-ServerOptions options_for(const Config& config, const HostPort& at) {
+bool open_to_all(const Greeting& greeting) { return greeting && !greeting->proves_the_client(); }
+
+// Clients of the old handshakes cannot be told from anybody else, so their ports are for this host unless an
+// address or a list of networks says otherwise.
+std::string address_of(const Config& config, const HostPort& at, const Greeting& greeting) {
+  if (!at.host.empty() || !open_to_all(greeting)) return at.host;
+  const bool here_only =
+      std::ranges::all_of(config.allow, [](const net::Network& n) { return n.loopback_only(); });
+  return here_only ? "127.0.0.1" : "";
+}
+
+std::vector<net::Network> guests_of(const Config& config, const Greeting& greeting) {
+  if (config.encryption == Encryption::required) return net::loopback_networks();
+  return config.allow.empty() && open_to_all(greeting) ? net::loopback_networks() : config.allow;
+}
+
+void tell(const Server& server, const Greeting& greeting, Log& log) {
+  if (!greeting)
+    log.line(Level::info, fmt::format("{}: Smalti's own clients only", server.where()));
+  else if (greeting->proves_the_client())
+    log.line(Level::info,
+             fmt::format("{}: ImageMagick's clients of handshake {} prove the secret; their pixels travel in "
+                         "clear, and the server proves nothing to them",
+                         server.where(), text_of(*greeting)));
+  else
+    log.line(Level::warning,
+             fmt::format("{}: ImageMagick's clients of handshake {} ({}) cannot prove anything: whoever "
+                         "reaches this port from the networks of cache:allow may use it",
+                         server.where(), text_of(*greeting), text_of(greeting->build)));
+}
+
+ServerOptions options_for(const Config& config, const HostPort& at, const Greeting& greeting) {
   ServerOptions options;
-  options.address = at.host;
+  options.address = address_of(config, at, greeting);
   options.port = at.port;
   options.secret = config.secret;
   options.attributes.quantum_depth = config.quantum.depth;
   options.attributes.hdri = config.quantum.hdri;
-  options.greeting = greeting_of(config);
-  options.guests_from_loopback_only = config.encryption == Encryption::required;
+  options.greeting = greeting;
+  options.guests_from = guests_of(config, greeting);
   options.plain = config.encryption == Encryption::none;
   options.clients = config.clients.value_or(options.clients);
   options.strangers = std::min(config.strangers.value_or(options.strangers), options.clients);
@@ -65,14 +93,17 @@ Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector
   if (made->house->config.encryption == Encryption::none)
     log.line(Level::warning, "cache:encryption is none: peers prove the secret, then pixels travel in clear");
   House& house = *made->house;
-  MagickOptions guests;
-  guests.local = house.config.hosts.empty() || !house.config.hosts_defined;
+  MagickOptions magick;
+  magick.spin = house.config.spin;
+  magick.local = !goes_further(house.config, Purpose::server);
   made->door = std::make_unique<MagickDoor>(CacheParts{house.store, house.ledger, house.heap, *house.ahead},
-                                            log, guests);
-  for (const HostPort& at : where) {
+                                            log, magick);
+  for (std::size_t i = 0; i < where.size(); ++i) {
+    SMALTI_TRY(const Greeting greeting, greeting_of(house.config, i));
     ServerParts parts{*house.loop,    house.store, house.ledger,         house.heap,
                       *made->waiters, log,         made->door->handler()};
-    SMALTI_TRY(auto server, Server::listen(std::move(parts), options_for(house.config, at)));
+    SMALTI_TRY(auto server, Server::listen(std::move(parts), options_for(house.config, where[i], greeting)));
+    tell(*server, greeting, log);
     made->servers.push_back(std::move(server));
   }
   return made;

@@ -15,7 +15,7 @@ namespace smalti::house {
 struct ServerHouse {
   std::unique_ptr<House> house;
   std::unique_ptr<Pool> waiters;     // wait for the store on behalf of the loop
-  std::unique_ptr<MagickDoor> door;  // where ImageMagick's own clients come in
+  std::unique_ptr<MagickDoor> door;  // serves ImageMagick's own clients, on all ports
   std::vector<std::unique_ptr<Server>> servers;
 
   // No new connections; clients get `grace` to go, then the rest is hung up on.

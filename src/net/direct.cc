@@ -30,9 +30,12 @@ std::int64_t now_ns() noexcept {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
 }
 
-void set(int fd, int level, int option, int value) noexcept { ::setsockopt(fd, level, option, &value, sizeof value); }
+void set(int fd, int level, int option, int value) noexcept {
+  ::setsockopt(fd, level, option, &value, sizeof value);
+}
 
-// "0.20 0.18 0.12 1/80 11206": how many threads of this machine run or would run now; 0 where that cannot be known.
+// "0.20 0.18 0.12 1/80 11206": how many threads of this machine run or would run now; 0 where that cannot be
+// known.
 unsigned runnable() noexcept {
   const int fd = ::open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
@@ -97,8 +100,8 @@ std::unique_ptr<DirectSocket> DirectSocket::over(TcpStream& stream, std::chrono:
 
 DirectSocket::~DirectSocket() { ::close(fd_); }
 
-// True where it brought bytes (or an end, or an error). The longest look follows from how soon this peer lately spoke;
-// a peer that is mostly slower than that is looked for ever more rarely.
+// True where it brought bytes (or an end, or an error). The longest look follows from how soon this peer
+// lately spoke; a peer that is mostly slower than that is looked for ever more rarely.
 bool DirectSocket::spin_for_bytes(std::span<std::byte> into, IdleCores& cores, std::ptrdiff_t& got) noexcept {
   const std::uint32_t skip = std::min(fruitless_, 6u);
   if (fruitless_ > 2 && (fruitless_ & ((1u << skip) - 1)) != 0) {
@@ -125,15 +128,20 @@ bool DirectSocket::spin_for_bytes(std::span<std::byte> into, IdleCores& cores, s
   return found;
 }
 
-Result<std::size_t> DirectSocket::receive(std::span<std::byte> into, Clock::time_point deadline, IdleCores* spin) {
+Result<std::size_t> DirectSocket::receive(std::span<std::byte> into, Clock::time_point deadline,
+                                          IdleCores* spin) {
   const bool bounded = deadline != Clock::time_point::max();
   while (true) {
     if (bounded && Clock::now() >= deadline)
       return fail(Errc::timeout, fmt::format("{}: the rest of a message did not come in time", peer_));
-    set(fd_, IPPROTO_TCP, TCP_QUICKACK, 1);
+    if (unanswered_)
+      set(fd_, IPPROTO_TCP, TCP_QUICKACK, 1);  // sends what acknowledgement is due, and goes on so
     std::ptrdiff_t got = 0;
     if (spin == nullptr || !spin_for_bytes(into, *spin, got)) got = ::recv(fd_, into.data(), into.size(), 0);
-    if (got >= 0) return static_cast<std::size_t>(got);
+    if (got >= 0) {
+      unanswered_ = true;
+      return static_cast<std::size_t>(got);
+    }
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return connection_error(peer_, errno);
   }
 }
@@ -143,6 +151,7 @@ Result<void> DirectSocket::send(std::span<const std::byte> bytes, Clock::time_po
     const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(sent));
+      unanswered_ = false;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
       return connection_error(peer_, errno);
     }

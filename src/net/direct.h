@@ -1,6 +1,6 @@
-// DirectSocket: a connected TCP socket in the hands of one thread that waits in it. For a peer that asks, waits for the
-// answer, and asks again, ten thousand times: the thread is woken by the kernel with the bytes already there, without a
-// loop, a poll and a second system call in between.
+// DirectSocket: a connected TCP socket in the hands of one thread that waits in it. For a peer that asks,
+// waits for the answer, and asks again, ten thousand times: the thread is woken by the kernel with the bytes
+// already there, without a loop, a poll and a second system call in between.
 #pragma once
 
 #include <atomic>
@@ -18,8 +18,8 @@ namespace smalti::net {
 
 class TcpStream;
 
-// How long a receive may look for bytes before it lets the kernel put the thread to sleep. Shared by all sockets of a
-// process: as many look at once as there are idle cores, and no more. Thread-safe.
+// How long a receive may look for bytes before it lets the kernel put the thread to sleep. Shared by all
+// sockets of a process: as many look at once as there are idle cores, and no more. Thread-safe.
 class IdleCores {
  public:
   // `most` threads at once; 0: never spin.
@@ -42,22 +42,25 @@ class IdleCores {
 
 class DirectSocket {
  public:
-  // Takes the socket off its loop. nullptr where the stream was closed. `tick`: how often a wait looks at its deadline.
-  static std::unique_ptr<DirectSocket> over(TcpStream&, std::chrono::milliseconds tick = std::chrono::seconds(2));
+  // Takes the socket off its loop. nullptr where the stream was closed. `tick`: how often a wait looks at its
+  // deadline.
+  static std::unique_ptr<DirectSocket> over(TcpStream&,
+                                            std::chrono::milliseconds tick = std::chrono::seconds(2));
   ~DirectSocket();
   DirectSocket(const DirectSocket&) = delete;
   DirectSocket& operator=(const DirectSocket&) = delete;
 
   // At least one byte; 0 means that the peer has ended its side, or that shut() was called. What has come is
-  // acknowledged at once: a peer whose next message waits for the acknowledgement of its last (Nagle) sends it now.
-  // `spin` may be null.
+  // acknowledged at once: a peer whose next message waits for the acknowledgement of its last (Nagle) sends
+  // it now. `spin` may be null.
   Result<std::size_t> receive(std::span<std::byte> into, Clock::time_point deadline, IdleCores* spin);
   // All of it. Errc::timeout where the deadline passes first.
   Result<void> send(std::span<const std::byte> bytes, Clock::time_point deadline);
-  // Ends our side, and takes what the peer still sends for at most so long, so that the last words arrive: a socket
-  // closed over unread bytes is reset, and what was sent is lost.
+  // Ends our side, and takes what the peer still sends for at most so long, so that the last words arrive: a
+  // socket closed over unread bytes is reset, and what was sent is lost.
   void part(std::chrono::milliseconds patience);
-  // Thread-safe: the peer's side ends once what has come is read; both directions end. Whoever waits in them returns.
+  // Thread-safe: the peer's side ends once what has come is read; both directions end. Whoever waits in them
+  // returns.
   void shut_reading() noexcept;
   void shut() noexcept;
 
@@ -69,6 +72,7 @@ class DirectSocket {
 
   const int fd_;
   const std::string peer_;
+  bool unanswered_ = true;       // bytes came after our last word, which would have acknowledged them
   std::int64_t gap_ns_ = 0;      // how long the peer lately took from our last word to its next
   std::uint32_t fruitless_ = 0;  // spins in a row that ended in sleep
 };

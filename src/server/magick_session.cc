@@ -13,14 +13,15 @@ using wire::magick::Talk;
 
 namespace {
 
-// A row of 16,384 pixels of four 16-bit samples. Larger pixels than this do not exist: see Shape::pixel_bytes.
+// A row of 16,384 pixels of four 16-bit samples. Larger pixels than this do not exist: see
+// Shape::pixel_bytes.
 constexpr std::size_t buffer_bytes = 128u << 10;
 constexpr std::chrono::milliseconds parting{1000};
 
 }  // namespace
 
-MagickSession::MagickSession(const MagickParts& parts, net::DirectSocket& socket, const wire::magick::Greeter& greeter,
-                             std::vector<std::byte> first)
+MagickSession::MagickSession(const MagickParts& parts, net::DirectSocket& socket,
+                             const wire::magick::Greeter& greeter, std::vector<std::byte> first)
     : parts_(parts),
       socket_(socket),
       talk_(greeter.dialect().family(), greeter.key()),
@@ -35,6 +36,11 @@ Clock::time_point MagickSession::patience(std::uint64_t bytes) const noexcept {
   // Bounded, so that the sum stays a time: nothing larger than 2^40 bytes is waited for in full.
   const auto more = std::chrono::milliseconds(std::min<std::uint64_t>(bytes, std::uint64_t{1} << 40) / 64);
   return Clock::now() + parts_.options.stall + more;
+}
+
+// Until the message must be over, or its next part must have moved, whichever comes first.
+Clock::time_point MagickSession::patience_until(Clock::time_point end) const noexcept {
+  return end == Clock::time_point::max() ? end : std::min(end, Clock::now() + parts_.options.stall);
 }
 
 void MagickSession::run() {
@@ -63,20 +69,24 @@ Result<bool> MagickSession::receive(bool mid_message) {
   if (mid_message && message_deadline_ == Clock::time_point::max()) message_deadline_ = patience(0);
   net::IdleCores* const spin = parts_.options.spin ? &parts_.cores : nullptr;
   const auto room = std::span(in_).subspan(end_);
-  SMALTI_TRY(const std::size_t got, socket_.receive(room, message_deadline_, spin));
+  SMALTI_TRY(const std::size_t got, socket_.receive(room, patience_until(message_deadline_), spin));
   end_ += got;
   return got != 0;
 }
 
 MagickSession::Next MagickSession::perform(const Step& step) {
   switch (step.kind) {
-    case Step::Kind::open: return open(step);
-    case Step::Kind::transfer: return transfer(step.access);
+    case Step::Kind::open:
+      return open(step);
+    case Step::Kind::transfer:
+      return transfer(step.access);
     case Step::Kind::destroy:
       image_.reset();
       say(step.reply);
       break;  // their server closes now, and their client waits for it
-    default: say_no(step.why, step.reply); return Next::end;
+    default:
+      say_no(step.why, step.reply);
+      return Next::end;
   }
   socket_.part(parting);
   return Next::end;
@@ -130,7 +140,7 @@ Result<void> MagickSession::give(const Access& access) {
     const Piece piece = pieces.next();
     const auto bytes = std::span(out_).first(piece.bytes);
     SMALTI_CHECK(image_->read({}, talk_.shape(), access.plane, piece.rect, bytes));
-    SMALTI_CHECK(socket_.send(bytes, deadline));
+    SMALTI_CHECK(socket_.send(bytes, patience_until(deadline)));
   }
   return {};
 }

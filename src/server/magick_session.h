@@ -15,12 +15,12 @@
 namespace smalti {
 
 struct MagickOptions {
-  std::chrono::milliseconds handshake{1000};  // a peer that neither speaks nor answers is closed
-  // A message that has begun must be over after so long, and a millisecond more for every 64 bytes. Between messages a
-  // client may be silent for as long as it likes.
+  // In the middle of a message a client must go on sending (or taking its answer) within so long, and be
+  // through with it after so long and a millisecond more for every 64 bytes. Between messages it may be
+  // silent for as long as it likes.
   std::chrono::milliseconds stall{10000};
-  bool spin = true;    // look for the next request on an idle core for some microseconds before sleeping
-  bool local = true;   // no tier of ours is remote: what does not fit here is refused when it is opened
+  bool spin = true;   // look for the next request on an idle core for some microseconds before sleeping
+  bool local = true;  // no tier of ours is remote: what does not fit here is refused when it is opened
 };
 
 // What the sessions of a process share. REQUIRES: outlives them.
@@ -44,7 +44,9 @@ class MagickSession {
  private:
   enum class Next : std::uint8_t { request, end };
 
-  std::span<const std::byte> waiting() const noexcept { return std::span(in_).subspan(begin_, end_ - begin_); }
+  std::span<const std::byte> waiting() const noexcept {
+    return std::span(in_).subspan(begin_, end_ - begin_);
+  }
   Result<bool> receive(bool mid_message);
   Next perform(const wire::magick::Step&);
   Next open(const wire::magick::Step&);
@@ -54,12 +56,13 @@ class MagickSession {
   Next say(std::span<const std::byte>);
   void say_no(std::string_view why, std::span<const std::byte> reply);
   Clock::time_point patience(std::uint64_t bytes) const noexcept;
+  Clock::time_point patience_until(Clock::time_point end) const noexcept;
 
   const MagickParts& parts_;
   net::DirectSocket& socket_;
   wire::magick::Talk talk_;
   std::unique_ptr<MagickImage> image_;
-  std::vector<std::byte> in_;   // waiting() is what has come and is not consumed
+  std::vector<std::byte> in_;  // waiting() is what has come and is not consumed
   std::size_t begin_ = 0, end_ = 0;
   std::vector<std::byte> out_;
   Hold buffers_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 
@@ -45,6 +46,12 @@ struct Server::State {
   net::Task<void> close(Clock::time_point until);
   net::Task<Server::Use> use() const;
 
+  // Where ImageMagick's clients may come from. Others are not even greeted: some greetings are worth a key.
+  bool welcome(const std::string& peer) const {
+    const auto& from = host.options.guests_from;
+    const std::string address = server::address_of(peer);
+    return from.empty() || std::ranges::any_of(from, [&](const net::Network& n) { return n.holds(address); });
+  }
   void say(Level level, const std::string& text) { host.parts.log.line(level, text); }
 
   std::unique_ptr<net::Listener> listener;
@@ -89,10 +96,12 @@ asio::awaitable<void> Server::State::receive(std::unique_ptr<net::TcpStream> str
 // Speaks first where ImageMagick's clients expect it, and judges by the first byte of the answer.
 asio::awaitable<void> Server::State::tell_apart(std::unique_ptr<net::TcpStream> stream,
                                                 Admission::Ticket& ticket) {
-  const auto deadline = Clock::now() + host.options.handshake;
+  const auto arrived = Clock::now();
+  const auto patience = std::min(host.options.silence, host.options.handshake);
+  const auto soon = arrived + patience;
   const std::string peer = stream->peer();
   std::optional<magick::Greeter> greeter;
-  if (host.options.greeting) {
+  if (host.options.greeting && welcome(peer)) {
     auto made = magick::Greeter::make(*host.options.greeting, host.options.secret, draw);
     if (!made) {
       say(Level::error, fmt::format("{}: no greeting: {}", peer, made.error().what));
@@ -101,23 +110,26 @@ asio::awaitable<void> Server::State::tell_apart(std::unique_ptr<net::TcpStream> 
     greeter = std::move(*made);
     const std::array<net::Bytes, 1> greeting{greeter->greeting()};
     const std::span<const net::Bytes> parts(greeting);
-    auto greeted = co_await stream->write(parts, deadline);
+    auto greeted = co_await stream->write(parts, soon);
     if (!greeted) co_return;
   }
-  auto first = co_await stream->peek(deadline);
+  auto first = co_await stream->peek(soon);
   if (!first) {
     if (first.error().code == Errc::timeout)
       host.complaints.say(
-          fmt::format("{}: closed: it said nothing for {} ms", peer, host.options.handshake.count()));
+          fmt::format("{}: closed: it said nothing for {} ms; `smalti -probe-client PROGRAM' tells which "
+                      "port an ImageMagick client needs",
+                      peer, patience.count()));
     else
       say(Level::debug, fmt::format("{}: gone before it spoke: {}", peer, first.error().what));
     co_return;
   }
   if (*first == net::tls_record) {
+    const auto deadline = arrived + host.options.handshake;
     auto serving = server::serve_native(host, std::move(stream), ticket, deadline);
     co_await std::move(serving);
   } else {
-    auto serving = receive_guest(std::move(stream), greeter ? &*greeter : nullptr, ticket, deadline);
+    auto serving = receive_guest(std::move(stream), greeter ? &*greeter : nullptr, ticket, soon);
     co_await std::move(serving);
   }
 }
@@ -127,13 +139,13 @@ asio::awaitable<void> Server::State::receive_guest(std::unique_ptr<net::TcpStrea
                                                    Clock::time_point deadline) {
   const std::string peer = stream->peer();
   std::string no;
-  if (!greeter)
+  if (!welcome(peer))
+    no =
+        "it comes from outside the networks that may send such clients: see cache:allow and cache:encryption";
+  else if (!greeter)
     no = "this port serves Smalti's own clients only (cache:magick=none)";
   else if (!host.parts.guests)
     no = "this server does not serve ImageMagick's own clients; use smalti in the place of magick";
-  else if (host.options.guests_from_loopback_only && !stream->from_loopback())
-    no = "ImageMagick's own clients are not encrypted, and cache:encryption=required lets them in from this "
-         "host only";
   if (!no.empty()) {
     host.complaints.say(
         fmt::format("{}: closed: a client that does not speak Smalti's protocol (one of ImageMagick's "

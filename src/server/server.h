@@ -7,7 +7,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "net/network.h"
 #include "net/psk.h"
 #include "server/guest.h"
 #include "smalti/base/log.h"
@@ -35,11 +37,13 @@ struct ServerOptions {
   // What ImageMagick's own clients are greeted with; none: the port speaks to Smalti's clients only, and
   // waits for them to speak first. Smalti's own clients do not mind.
   std::optional<wire::magick::Dialect> greeting = wire::magick::Dialect{};
-  bool guests_from_loopback_only = false;  // `cache:encryption` is required
-  bool plain = false;  // `cache:encryption` is none: clients that ask for it may leave TLS
+  std::vector<net::Network> guests_from;  // where they may come from; empty: anywhere
+  bool plain = false;                     // `cache:encryption` is none: clients that ask for it may leave TLS
 
-  std::chrono::milliseconds grace{30000};     // an image outlives its client's last connection by so long
-  std::chrono::milliseconds handshake{5000};  // a peer that never speaks is closed
+  std::chrono::milliseconds grace{30000};  // an image outlives its client's last connection by so long
+  // A peer that says nothing at all is closed, or one of ImageMagick's that does not answer its greeting.
+  std::chrono::milliseconds silence{1000};
+  std::chrono::milliseconds handshake{5000};  // one that does not finish its handshake, too
   // One that stops in the middle, or does not read what it asked for, is closed too.
   std::chrono::milliseconds stall{30000};
   std::uint32_t clients = 1024;               // connections

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <optional>
 
 #include "wire/magick_frame.h"
 
@@ -18,10 +17,14 @@ constexpr auto open_letter = static_cast<std::byte>(Command::open);
 
 std::string_view name_of(Handshake handshake) noexcept {
   switch (handshake) {
-    case Handshake::n16: return "n16";
-    case Handshake::n8: return "n8";
-    case Handshake::s: return "s";
-    case Handshake::l: return "l";
+    case Handshake::n16:
+      return "n16";
+    case Handshake::n8:
+      return "n8";
+    case Handshake::s:
+      return "s";
+    case Handshake::l:
+      return "l";
   }
   return "";
 }
@@ -49,37 +52,24 @@ bool take_word(std::string_view word, Build& build, bool& interface_given) noexc
     std::from_chars(word.data() + 1, word.data() + word.size(), build.depth);
   else if (word.starts_with(interface)) {
     interface_given = true;
-    const auto [end, error] = std::from_chars(word.data() + interface.size(), word.data() + word.size(), build.interface);
+    const auto [end, error] =
+        std::from_chars(word.data() + interface.size(), word.data() + word.size(), build.interface);
     return error == std::errc() && end == word.data() + word.size();
   } else
     return false;
   return true;
 }
 
-// Every build that ever spoke an old handshake, to say which one a stranger is.
-std::optional<Build> build_behind(Bytes key_start, Bytes nonce) {
-  Build build;
-  for (build.interface = 0; build.interface <= 16; ++build.interface)
-    for (const std::uint32_t depth : {16, 8, 32, 64})
-      for (const bool hdri : {false, true})
-        for (const bool wide : {false, true}) {
-          build.depth = depth;
-          build.hdri = hdri;
-          build.wide_masks = wide;
-          const Key key = signature(build, nonce);
-          if (std::memcmp(key.data(), key_start.data(), std::min(key.size(), key_start.size())) == 0) return build;
-        }
-  return std::nullopt;
-}
-
 }  // namespace
 
 Result<Dialect> parse_dialect(std::string_view text) {
   const auto unknown = [&](std::string_view word) {
-    return fail(Errc::invalid,
-                fmt::format("ImageMagick handshake '{}': '{}' is not known; one of n16, n8, s, l, where s and l may be "
-                            "followed by :im6 :q8 :q32 :q64 :hdri :masks64 :interface=N",
-                            text, word));
+    return fail(
+        Errc::invalid,
+        fmt::format(
+            "ImageMagick handshake '{}': '{}' is not known; one of n16, n8, s, l, where s and l may be "
+            "followed by :im6 :q8 :q32 :q64 :hdri :masks64 :interface=N",
+            text, word));
   };
   Dialect dialect;
   std::string_view rest = text;
@@ -117,7 +107,8 @@ std::string text_of(const Dialect& dialect) {
 }
 
 Result<Greeter> Greeter::with(const Dialect& dialect, const Secret& secret, Bytes nonce) {
-  if (secret.empty()) return fail(Errc::unauthorized, "ImageMagick's clients need a shared secret, and none is set");
+  if (secret.empty())
+    return fail(Errc::unauthorized, "ImageMagick's clients need a shared secret, and none is set");
   Greeter greeter(dialect, secret);
   if (dialect.handshake == Handshake::s) {
     greeter.key_ = signature(dialect.build, std::as_bytes(std::span(secret.reveal())));
@@ -180,17 +171,20 @@ std::string Greeter::guess(Bytes first) const {
   if (first[0] == open_letter) {
     const auto build = build_behind(first.subspan(1, std::min<std::size_t>(8, first.size() - 1)), greeting());
     if (build && dialect_.handshake == Handshake::l)
-      return fmt::format("incompatible: the client is built with quantum depth {}, HDRI {}, interface {}; this port "
-                         "serves quantum depth {}, HDRI {}, interface {}",
-                         build->depth, build->hdri ? "on" : "off", build->interface, dialect_.build.depth,
-                         dialect_.build.hdri ? "on" : "off", dialect_.build.interface);
+      return fmt::format(
+          "incompatible: the client is built with quantum depth {}, HDRI {}, interface {}; this port "
+          "serves quantum depth {}, HDRI {}, interface {}",
+          build->depth, build->hdri ? "on" : "off", build->interface, dialect_.build.depth,
+          dialect_.build.hdri ? "on" : "off", dialect_.build.interface);
     if (build)
-      return fmt::format("it is an old client (quantum depth {}, HDRI {}, interface {}) that needs a port with "
-                         "handshake l",
-                         build->depth, build->hdri ? "on" : "off", build->interface);
+      return fmt::format(
+          "it is an old client (quantum depth {}, HDRI {}, interface {}) that needs a port with "
+          "handshake l",
+          build->depth, build->hdri ? "on" : "off", build->interface);
     return "it opens an image with a key that is not this connection's";
   }
-  if (dialect_.proves_the_client()) return "authentication failed: wrong passphrase, or not a client of ImageMagick's";
+  if (dialect_.proves_the_client())
+    return "authentication failed: wrong passphrase, or not a client of ImageMagick's";
   return "it does not speak as a client of ImageMagick's does";
 }
 
@@ -209,6 +203,22 @@ Result<Reply> answer_greeting(const Dialect& dialect, const Secret& secret, Byte
   if (!std::ranges::equal(reply.key, greeting))
     return fail(Errc::unauthorized, "authentication failed: another passphrase or another build");
   return reply;
+}
+
+std::optional<Build> build_behind(Bytes key_start, Bytes nonce) {
+  Build build;
+  for (build.interface = 0; build.interface <= 16; ++build.interface)
+    for (const std::uint32_t depth : {16, 8, 32, 64})
+      for (const bool hdri : {false, true})
+        for (const bool wide : {false, true}) {
+          build.depth = depth;
+          build.hdri = hdri;
+          build.wide_masks = wide;
+          const Key key = signature(build, nonce);
+          if (std::memcmp(key.data(), key_start.data(), std::min(key.size(), key_start.size())) == 0)
+            return build;
+        }
+  return std::nullopt;
 }
 
 }  // namespace smalti::wire::magick

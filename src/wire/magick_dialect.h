@@ -1,9 +1,11 @@
-// Which of ImageMagick's handshakes a port speaks, and both sides of each. No socket, no clock: bytes in, verdicts out.
+// Which of ImageMagick's handshakes a port speaks, and both sides of each. No socket, no clock: bytes in,
+// verdicts out.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,14 +21,16 @@ struct Dialect {
   Build build;
 
   Family family() const noexcept { return build.family; }
-  bool proves_the_client() const noexcept { return handshake == Handshake::n16 || handshake == Handshake::n8; }
+  bool proves_the_client() const noexcept {
+    return handshake == Handshake::n16 || handshake == Handshake::n8;
+  }
   std::size_t greeting_bytes() const noexcept { return handshake == Handshake::n16 ? 16 : 8; }
   auto operator<=>(const Dialect&) const = default;
 };
 
 // "n16", "n8"; "s" and "l", each optionally followed by what differs from Q16 of ImageMagick 7, in any order:
-// ":im6" ":q8" ":q32" ":q64" ":hdri" ":masks64" ":interface=N". Without an interface: 10, and for ImageMagick 6 the
-// one its releases with that handshake had last (7 for s, 6 for l).
+// ":im6" ":q8" ":q32" ":q64" ":hdri" ":masks64" ":interface=N". Without an interface: 10, and for ImageMagick
+// 6 the one its releases with that handshake had last (7 for s, 6 for l).
 Result<Dialect> parse_dialect(std::string_view text);
 std::string text_of(const Dialect&);  // parse_dialect's inverse
 
@@ -50,11 +54,11 @@ struct Arrival {
 // The server's half of one connection's handshake.
 class Greeter {
  public:
-  // Draws the nonce so that neither its bytes 0 and 8 nor the right answer's first byte can be taken for the first
-  // byte of a TLS record. REQUIRES: secret not empty.
+  // Draws the nonce so that neither its bytes 0 and 8 nor the right answer's first byte can be taken for the
+  // first byte of a TLS record. REQUIRES: secret not empty.
   static Result<Greeter> make(const Dialect&, const Secret&, const Random&);
-  // The same with a nonce that is given (and not judged). REQUIRES: nonce.size() >= dialect.greeting_bytes(), but for
-  // s, which has none.
+  // The same with a nonce that is given (and not judged). REQUIRES: nonce.size() >= dialect.greeting_bytes(),
+  // but for s, which has none.
   static Result<Greeter> with(const Dialect&, const Secret&, Bytes nonce);
 
   Bytes greeting() const noexcept { return Bytes(greeting_).first(dialect_.greeting_bytes()); }
@@ -73,6 +77,10 @@ class Greeter {
   std::array<std::byte, 16> greeting_{};
   Key key_{};
 };
+
+// Whose key this is, where an old client made it from this nonce: of all builds that ever spoke handshake l.
+// The family cannot be told from a key. `key_start`: its first bytes, at least four.
+std::optional<Build> build_behind(Bytes key_start, Bytes nonce);
 
 // The client's half.
 struct Reply {

@@ -37,11 +37,12 @@ Result<Script> parse_words(const std::vector<std::string>& words) {
 Result<Script> parse_line(const std::string& line) { return parse_words(split(line)); }
 
 std::string dump(const Script& script) {
-  static constexpr std::string_view acts[] = {"run", "identify", "serve", "list", "version", "help"};
+  static constexpr std::string_view acts[] = {"run", "identify", "serve", "probe", "list", "version", "help"};
   static constexpr std::string_view verbs[] = {"read",  "apply",  "write", "open",   "close",
                                                "clone", "delete", "swap",  "reverse"};
   std::string text(acts[static_cast<int>(script.act)]);
   if (!script.list.empty()) text += " " + script.list;
+  if (!script.probe.empty()) text += " " + script.probe;
   if (script.verbose) text += " verbose";
   if (script.monitor) text += " monitor";
   if (script.debug_cache) text += " debug-cache";
@@ -107,6 +108,8 @@ TEST(Parse, ReadsCommandLines) {
       {"smalti -distribute-cache 127.0.0.1:6668,6669 -limit disk 0",
        "serve limit:disk=0 at:127.0.0.1|6668 at:127.0.0.1|6669"},
       {"smalti -distribute-cache [::1]:0", "serve at:::1|0"},
+      {"smalti -probe-client magick", "probe magick"},
+      {"smalti -distribute-cache 7000 -probe-client /usr/bin/convert", "probe /usr/bin/convert at:|7000"},
       {"smalti -limit memory 1KiB -list resource", "list resource limit:memory=1024"},
       {"smalti -version", "version"},
       {"smalti --version", "version"},
@@ -162,6 +165,8 @@ TEST(Parse, SaysInOneLineWhatIsWrong) {
       {"smalti -distribute-cache 70000",
        "invalid argument for option `-distribute-cache': 70000 (expected "
        "[ADDRESS:]PORT[,PORT...], ports from 0 to 65535)"},
+      {"smalti -probe-client", "option requires an argument `-probe-client': PROGRAM"},
+      {"smalti -probe-client magick a.png b.png", "-probe-client takes no pictures: `a.png'"},
       {"smalti -distribute-cache 6668 a.png b.png", "-distribute-cache takes no pictures: `a.png'"},
       {"magick mogrify a.png", "the command `mogrify' is not offered: there are convert and identify"},
       {"identify", "missing an image filename: name what to identify"},

@@ -26,7 +26,8 @@ TEST(Configure, ReadsTheDefines) {
                                              {"cache:placement", "sharded"},
                                              {"cache:first", "1"},
                                              {"cache:encryption", "none"},
-                                             {"cache:magick", "n8"},
+                                             {"cache:magick", "n8,none"},
+                                             {"cache:allow", "10.0.0.0/8,::1"},
                                              {"quantum:depth", "8"},
                                              {"quantum:hdri", "true"},
                                              {"input:salvage", ""},
@@ -39,7 +40,10 @@ TEST(Configure, ReadsTheDefines) {
   EXPECT_EQ(config->placement, Placement::sharded);
   EXPECT_EQ(config->first, 1u);
   EXPECT_EQ(config->encryption, Encryption::none);
-  EXPECT_EQ(config->greeting, Greeting::n8);
+  ASSERT_EQ(config->greetings.size(), 2u);
+  EXPECT_EQ(config->greetings[0]->handshake, wire::magick::Handshake::n8);
+  EXPECT_FALSE(config->greetings[1]);
+  EXPECT_EQ(config->allow.size(), 2u);
   EXPECT_EQ(config->quantum.depth, 8u);
   EXPECT_TRUE(config->quantum.hdri);
   EXPECT_TRUE(config->salvage);

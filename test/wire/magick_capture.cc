@@ -23,7 +23,7 @@ bool read_exactly(gzFile file, void* into, unsigned bytes) { return gzread(file,
 }  // namespace
 
 std::map<int, Recorded> load_capture(const std::string& name) {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "captures" / (name + ".cap.gz");
+  const auto path = std::filesystem::path(SMALTI_CAPTURES) / (name + ".cap.gz");
   const std::unique_ptr<gzFile_s, Close> file(gzopen(path.c_str(), "rb"));
   if (!file) {
     ADD_FAILURE() << path << " cannot be read";
