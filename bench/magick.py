@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Unmodified ImageMagick clients at our server beside ImageMagick's own, in one run on one machine.
+
+usage: bench/magick.py [--smalti PATH] [--rounds N] [--convert PATH] [--handshake WORD] [--only PART,...] [--patient]
+Parts: small, large, photo, crowd, gateway. --patient also waits for ImageMagick's server without the shim on the large
+picture (three minutes an operation). The section for doc/bench.md goes to stdout.
+"""
+import argparse
+import os
+import pathlib
+import re
+import select
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from contest import contest, machine, measure, spread
+
+NOTHING_HERE = ["-limit", "memory", "1KiB", "-limit", "map", "1KiB", "-limit", "disk", "1KiB"]
+OPERATORS = {"negate": ["-negate"], "sharpen": ["-sharpen", "5x2"]}
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def photograph():
+    return sorted(p for p in pathlib.Path("/usr/share/backgrounds").rglob("*.jpg") if p.stat().st_size > 500_000)[0]
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="smalti-bench-"))
+        self.processes = []
+        (self.folder / "policy.xml").write_text(
+            '<policymap><policy domain="cache" name="shared-secret" value="benchmark" stealth="true"/>'
+            '<policy domain="resource" name="disk" value="64GiB"/></policymap>')
+        self.environment = {**os.environ, "MAGICK_CONFIGURE_PATH": str(self.folder), "HOME": str(self.folder),
+                            "SMALTI_CONFIGURE_PATH": str(self.folder), "XDG_STATE_HOME": str(self.folder)}
+        self.shim = self.folder / "nodelay.so"
+        source = pathlib.Path(__file__).with_name("nodelay.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", self.shim, source, "-ldl"], check=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes = []
+
+    def path(self, name):
+        return str(self.folder / name)
+
+    def theirs(self):
+        """ImageMagick's own server; returns its port."""
+        port = free_port()
+        self.processes.append(subprocess.Popen([self.options.convert, "-distribute-cache", str(port)],
+                                               env=self.environment, stderr=subprocess.DEVNULL))
+        for _ in range(600):
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", port)) == 0:
+                    return port
+            time.sleep(0.1)
+        raise SystemExit("ImageMagick's server does not come up")
+
+    def ours(self, *words, spin=True):
+        process = subprocess.Popen([self.options.smalti, *words, "-define", f"cache:magick={self.options.handshake}",
+                                    "-define", f"cache:spin={str(spin).lower()}", "-distribute-cache", "127.0.0.1:0"],
+                                   env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.processes.append(process)
+        select.select([process.stdout], [], [], 60)
+        return int(re.search(r":(\d+) ", process.stdout.readline())[1])
+
+    def native(self):
+        """A server of ours behind a gateway."""
+        process = subprocess.Popen([self.options.smalti, "-distribute-cache", "127.0.0.1:0"], env=self.environment,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.processes.append(process)
+        return int(re.search(r":(\d+) ", process.stdout.readline())[1])
+
+    def client(self, port, source, words, shim=False, out="out.ppm", limits=NOTHING_HERE):
+        hosts = ["-define", f"registry:cache:hosts=127.0.0.1:{port}"] if port else []
+        preload = {"LD_PRELOAD": str(self.shim)} if shim else {}
+        command = [self.options.convert, *(limits if port else []), *hosts, source, *words, self.path(out)]
+        return command, {**self.environment, **preload}
+
+    def make(self, name, *words):
+        subprocess.run([self.options.convert, *words, self.path(name)], env=self.environment, check=True)
+        return self.path(name)
+
+
+def lines_of(results, reference):
+    """Median (low to high) of wall time, and how often the reference's time goes into it."""
+    base = statistics.median(s.wall for s in results[reference])
+    rows = [f"| | wall s | times as fast as {reference} |", "|---|---|---|"]
+    for name, samples in results.items():
+        rows.append(f"| {name} | {spread([s.wall for s in samples])} | "
+                    f"{base / statistics.median(s.wall for s in samples):.1f} |")
+    return "\n".join(rows)
+
+
+def small(bench):
+    source = bench.make("small.png", "-seed", "1", "-size", "400x300", "plasma:fractal", "-depth", "8")
+    theirs, sleeping, spinning = bench.theirs(), bench.ours(spin=False), bench.ours()
+    for name, words in OPERATORS.items():
+        results = contest({"ours, sleeping": bench.client(sleeping, source, words),
+                           "ours, spinning": bench.client(spinning, source, words),
+                           "theirs, client with TCP_NODELAY": bench.client(theirs, source, words, shim=True),
+                           "the client's own memory": bench.client(None, source, words)}, bench.options.rounds)
+        command, environment = bench.client(theirs, source, words)
+        results = {"theirs": [measure(command, environment)], **results}
+        print(f"\n### 400x300, `{' '.join(words)}`\n\n{lines_of(results, 'theirs')}", flush=True)
+    bench.end()
+
+
+def large(bench):
+    source = bench.make("large.ppm", "-seed", "1", "-size", "4096x4096", "plasma:fractal", "-depth", "8")
+    theirs, sleeping, spinning = bench.theirs(), bench.ours(spin=False), bench.ours()
+    for name, words in OPERATORS.items():
+        rounds = bench.options.rounds if name == "negate" else 1
+        results = contest({"theirs, client with TCP_NODELAY": bench.client(theirs, source, words, shim=True),
+                           "ours, sleeping": bench.client(sleeping, source, words),
+                           "ours, spinning": bench.client(spinning, source, words)}, rounds, warm_up=name == "negate")
+        if bench.options.patient:
+            command, environment = bench.client(theirs, source, words)
+            results["theirs"] = [measure(command, environment)]
+        print(f"\n### 4096x4096, `{' '.join(words)}`\n\n{lines_of(results, 'theirs, client with TCP_NODELAY')}", flush=True)
+    bench.end()
+
+
+def photo(bench):
+    source = bench.make("photo.png", photograph(), "-resize", "4243x2828!", "-depth", "8")
+    ours = bench.ours()
+    disk = ["-limit", "memory", "1KiB", "-limit", "map", "1KiB"]
+    for words in (["-negate"], ["-sharpen", "0x1"], ["-resize", "50%"], ["-rotate", "30"]):
+        local = [bench.options.convert, *disk, source, *words, bench.path("local.ppm")]
+        results = contest({"its own disk": (local, bench.environment), "ours": bench.client(ours, source, words),
+                           "its own memory": bench.client(None, source, words)}, 1, warm_up=False)
+        asked, waited = requests(bench, ours, source, words)
+        print(f"\n### a 12-megapixel photograph, `{' '.join(words)}`\n\n{lines_of(results, 'its own disk')}\n\n"
+              f"{asked} requests; the client spends {waited:.0%} of its time in send and recv.", flush=True)
+    bench.end()
+
+
+def requests(bench, port, source, words):
+    """What the client asks, and how much of its time it waits for answers: by strace, which slows it, so as a share."""
+    if not shutil.which("strace"):
+        return "?", float("nan")
+    command, environment = bench.client(port, source, words)
+    trace = bench.path("trace")
+    start = time.monotonic()
+    subprocess.run(["strace", "-f", "-c", "-w", "-e", "trace=sendto,recvfrom", "-o", trace, *command], env=environment,
+                   check=True)
+    wall = time.monotonic() - start
+    rows = [line.split() for line in pathlib.Path(trace).read_text().splitlines()]
+    calls = {row[-1]: (float(row[1]), int(row[3])) for row in rows if row and row[-1] in ("sendto", "recvfrom")}
+    return calls.get("sendto", (0, 0))[1], sum(seconds for seconds, _ in calls.values()) / wall
+
+
+def crowd(bench):
+    source = bench.make("small.png", "-seed", "1", "-size", "400x300", "plasma:fractal", "-depth", "8")
+    port = bench.ours()
+    words = OPERATORS["sharpen"]
+
+    def at_once(count):
+        times = [0.0] * count
+
+        def one(i):
+            command, environment = bench.client(port, source, words, out=f"out{i}.ppm")
+            times[i] = measure(command, environment).wall
+
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+        start = time.monotonic()
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return time.monotonic() - start, times
+
+    at_once(1)
+    alone = statistics.median(at_once(1)[0] for _ in range(bench.options.rounds))
+    rounds = [at_once(8) for _ in range(bench.options.rounds)]
+    throughput = statistics.median(8 * alone / wall for wall, _ in rounds)
+    slowest = min(statistics.mean(times) / max(times) for _, times in rounds)
+    print(f"\n### 8 clients at once, 400x300 `-sharpen 5x2`\n\none client {alone:.2f} s; eight together "
+          f"{statistics.median(w for w, _ in rounds):.2f} s: {throughput:.2f} times one client's throughput; the slowest "
+          f"runs at {slowest:.2f} of the mean speed.", flush=True)
+    bench.end()
+
+
+def gateway(bench):
+    source = bench.make("large.ppm", "-seed", "1", "-size", "4096x4096", "plasma:fractal", "-depth", "8")
+    alone = bench.ours()
+    behind = ",".join(f"127.0.0.1:{bench.native()}" for _ in range(2))
+    through = bench.ours("-limit", "memory", "16MiB", "-limit", "map", "0", "-limit", "disk", "0", "-define",
+                         f"registry:cache:hosts={behind}")
+    words = OPERATORS["negate"]
+    results = contest({"one server": bench.client(alone, source, words),
+                       "gateway with 16 MiB, two servers behind": bench.client(through, source, words)}, bench.options.rounds)
+    print(f"\n### a gateway, 4096x4096 `-negate`\n\n{lines_of(results, 'one server')}", flush=True)
+    bench.end()
+
+
+PARTS = {"small": small, "large": large, "photo": photo, "crowd": crowd, "gateway": gateway}
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--smalti", default="build/release/smalti", type=lambda p: str(pathlib.Path(p).resolve()))
+    options.add_argument("--rounds", default=5, type=int)
+    options.add_argument("--convert", default="/usr/bin/convert")
+    options.add_argument("--handshake", default="n8")
+    options.add_argument("--only", default=",".join(PARTS))
+    options.add_argument("--patient", action="store_true")
+    chosen = options.parse_args()
+    print(f"## Unmodified ImageMagick clients\n\n{machine()}; {chosen.convert}, handshake {chosen.handshake}; "
+          f"load before: {os.getloadavg()[0]:.1f}. Median (least to most) of {chosen.rounds} rounds; `theirs` once.",
+          flush=True)
+    with Bench(chosen) as bench:
+        for part in chosen.only.split(","):
+            PARTS[part](bench)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
