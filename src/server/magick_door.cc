@@ -27,7 +27,8 @@ Error too_little(const std::string& peer, std::size_t heard, Error error) {
   return error;
 }
 
-// Runs the work on a thread of its own; resumes on the loop once it is done. False where there was no thread to be had.
+// Runs the work on a thread of its own; resumes on the loop once it is done. False where there was no thread
+// to be had.
 asio::awaitable<bool> on_a_thread(std::function<void()> work) {
   auto executor = co_await asio::this_coro::executor;
   std::jthread thread;  // joined when the coroutine resumes, which is the last the thread asks for
@@ -45,13 +46,14 @@ asio::awaitable<bool> on_a_thread(std::function<void()> work) {
       resume(false);
     }
   };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(start, asio::use_awaitable);
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(start,
+                                                                                     asio::use_awaitable);
 }
 
 }  // namespace
 
 MagickDoor::MagickDoor(CacheParts cache, Log& log, MagickOptions options, unsigned cores)
-    : cores_(cores), parts_{std::move(cache), log, cores_, options} {}
+    : cores_(cores), parts_{std::move(cache), log, cores_, options}, complaints_(log) {}
 
 server::GuestHandler MagickDoor::handler() {
   return [this](Guest guest) { return receive(std::move(guest)); };
@@ -91,7 +93,8 @@ asio::awaitable<void> MagickDoor::receive(Guest guest) {
   const std::shared_ptr<net::DirectSocket> socket = net::DirectSocket::over(*guest.stream);
   if (!socket) co_return;
   if (!guest.admitted([socket] { socket->shut(); })) {
-    refuse(fmt::format("{}: closed: too many clients from its address (cache:max-dpc-clients)", socket->peer()));
+    refuse(
+        fmt::format("{}: closed: too many clients from its address (cache:max-dpc-clients)", socket->peer()));
     co_return;
   }
   std::function<void()> work = [this, socket, greeter = guest.greeter, waiting = std::move(*first)] {
@@ -99,8 +102,10 @@ asio::awaitable<void> MagickDoor::receive(Guest guest) {
   };
   const bool served = co_await on_a_thread(std::move(work));
   if (!served)
-    refuse(fmt::format("{}: closed: the system has no thread left for it; allow fewer connections with -define "
-                       "cache:max-dpc-clients", socket->peer()));
+    refuse(
+        fmt::format("{}: closed: the system has no thread left for it; allow fewer connections with -define "
+                    "cache:max-dpc-clients",
+                    socket->peer()));
 }
 
 }  // namespace smalti
