@@ -165,13 +165,13 @@ constexpr OperatorRow rows[] = {
     {{"auto-level", "", "stretch the levels that are there over all there are"}, auto_level, true},
     {{"blur", "RADIUSxSIGMA", "blur with a Gaussian, rows then columns"}, blur},
     {{"colorspace", "SPACE", "sRGB, Gray, CMYK or RGB (linear light)"}, colorspace},
-    {{"crop", "WxH+X+Y", "cut out a rectangle"}, crop},
-    {{"depth", "BITS", "bits a sample, 1 to 16"}, depth},
-    {{"flip", "", "mirror top to bottom"}, flip, true},
-    {{"flop", "", "mirror left to right"}, flop},
+    {{"crop", "WxH+X+Y", "cut out a rectangle"}, crop, false, true},
+    {{"depth", "BITS", "bits a sample, 1 to 16"}, depth, false, true},
+    {{"flip", "", "mirror top to bottom"}, flip, true, true},
+    {{"flop", "", "mirror left to right"}, flop, false, true},
     {{"gaussian-blur", "RADIUSxSIGMA", "blur with a square Gaussian"}, gaussian_blur},
-    {{"negate", "", "replace every sample by its complement"}, negate},
-    {{"repage", "WxH+X+Y", "set the page; +repage takes it away", true}, repage},
+    {{"negate", "", "replace every sample by its complement"}, negate, false, true},
+    {{"repage", "WxH+X+Y", "set the page; +repage takes it away", true}, repage, false, true},
     {{"resize", "WxH", "resample to a size; with %, !, <, >, ^ or @"}, resize},
     {{"rotate", "DEGREES", "turn clockwise by any angle"}, rotate, true},
     {{"sharpen", "RADIUSxSIGMA", "sharpen with a Gaussian"}, sharpen},
@@ -217,8 +217,13 @@ Result<Picture> apply(const Workshop& shop, const Call& call, const Picture& pic
                       const Operation& operation) {
   SMALTI_CHECK(call.alive());
   SMALTI_TRY(const OperatorRow* row, row_named(operation.name));
-  auto made = apply_row(shop, call, *row, picture.state(), operation);
+  Picture input = picture;
+  if (row->needs_cached_input && input.state().derived) {
+    SMALTI_TRY(input, cached(shop, call, input));
+  }
+  auto made = apply_row(shop, call, *row, input.state(), operation);
   if (!made) return pass(std::move(made.error()));
+  made->derived = made->derived || !row->trivial;
   return Picture(std::make_shared<const PictureState>(std::move(*made)));
 }
 

@@ -68,6 +68,7 @@ Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture
   PictureState out = in.with(std::move(over));
   out.cache = std::move(cache);
   out.flow = std::move(flow);
+  out.derived = false;
   return Picture(std::make_shared<const PictureState>(std::move(out)));
 }
 

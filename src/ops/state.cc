@@ -10,6 +10,7 @@ PictureState PictureState::with(VipsPtr pixels) const {
   next.cache = cache;
   next.flow = flow;
   next.alpha = alpha;
+  next.derived = derived;
   next.linear = linear;
   next.depth = depth;
   next.page = page;

@@ -22,6 +22,7 @@ struct PictureState {
   std::shared_ptr<const PixelCache> cache;  // what the pipeline reads from; keeps it alive
   FlowPtr flow;                             // where errors of that reading land; null: it reads from no cache
   bool alpha = false;                       // the last band is alpha (0: transparent)
+  bool derived = false;                     // computed from the cache by an operator that is not trivial
   bool linear = false;                      // three colours in linear light (-colorspace RGB), not gamma-coded
   std::uint32_t depth = 8;                  // bits a sample of the file to be written
   Rect page;                                // canvas (0x0: none set), and where the image lies on it
@@ -43,6 +44,7 @@ struct OperatorRow {
   // Reads its input more than once, or a whole column to make a row: worth a cached input where that is itself an
   // operator's result (a file's pixels are in the cache already).
   bool needs_cached_input = false;
+  bool trivial = false;  // computing a pixel again costs next to nothing, in any order
 };
 
 // The table (operators.cc). Adding an operator is adding a row.

@@ -186,5 +186,29 @@ TEST_F(Pipeline, TheWatchHearsOfEveryCache) {
   EXPECT_EQ(heard.back(), "close " + stage.path("in.ppm") + " 0 1500");
 }
 
+TEST_F(Pipeline, WhatIsReadOutOfOrderIsComputedOnce) {
+  unsigned opened = 0;
+  stage.workshop().watch = [&](CacheEvent event, const std::string&, std::uint32_t, const PixelCache&) {
+    opened += event == CacheEvent::opened;
+  };
+  const auto in = stage.read(stage.path("in.ppm"));
+  ASSERT_TRUE(in) << in.error().what;
+  const auto chain = [&](std::initializer_list<Operation> operations) {
+    opened = 0;
+    Picture picture = in->front();
+    for (const Operation& operation : operations) {
+      auto next = apply(stage.workshop(), Call(), picture, operation);
+      ASSERT_TRUE(next) << next.error().what;
+      picture = *next;
+    }
+  };
+  chain({{"negate", "", {}}, {"rotate", "90", {}}});
+  EXPECT_EQ(opened, 0u) << "a complement costs nothing to compute again";
+  chain({{"blur", "0x2", {}}, {"rotate", "90", {}}});
+  EXPECT_EQ(opened, 1u);
+  chain({{"blur", "0x2", {}}, {"sharpen", "5x2", {}}});
+  EXPECT_EQ(opened, 0u);
+}
+
 }  // namespace
 }  // namespace smalti::ops::testing
