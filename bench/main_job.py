@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The main job beside its peers, in one run: -negate and -sharpen 5x2 on a 48-megapixel photograph.
 
+cmake --preset bench && cmake --build --preset bench
 usage: bench/main_job.py [--smalti PATH] [--rounds N] [--large] [--only WORD] > section-of-doc/bench.md
 --large adds a gigapixel through two servers with `-limit memory 256MiB`.
 """
@@ -77,7 +78,7 @@ def gigapixel(bench, rounds):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--smalti", default="build/release/smalti")
+    parser.add_argument("--smalti", default="build/bench/smalti")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--only", default="")
