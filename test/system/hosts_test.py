@@ -2,6 +2,7 @@
 
 SMALTI_LARGE=1 runs it with its real limits, on an image whose stored pixels exceed them.
 """
+import filecmp
 import os
 import pathlib
 import subprocess
@@ -91,16 +92,12 @@ class Hosts(StageCase):
         self.large_alone()
 
     def large_alone(self):
-        """Compares by a stream of pixels: the decoded images are too large to hold twice."""
+        """Compares the files, which is the stricter: the decoded images are too large to hold twice."""
         run = self.stage.run("-limit", "memory", "unlimited", "myhugeimage.jpg", "-sharpen", "5x2", "alone.png",
                              timeout=SCENARIO_TIMEOUT)
         self.assertSucceeds(run)
         files = [self.stage.path(n) for n in ("myhugeimage.png", "alone.png")]
-        difference = subprocess.run(["vips", "subtract", *files, self.stage.path("difference.v")], capture_output=True)
-        self.assertEqual(difference.returncode, 0, difference.stderr)
-        for extreme in ("max", "min"):
-            found = subprocess.run(["vips", extreme, self.stage.path("difference.v")], capture_output=True, text=True)
-            self.assertEqual(float(found.stdout), 0.0)
+        self.assertTrue(filecmp.cmp(*files, shallow=False), "the results differ")
 
 
 if __name__ == "__main__":
