@@ -32,6 +32,21 @@ TEST(MagickSession, ANewImageIsZero) {
   EXPECT_EQ(c.peer.read({Command::read, 400, 300, 0, 0, 400 * 300 * 6}), std::vector<std::byte>(400 * 300 * 6));
 }
 
+// A client clears its new image first; that costs nothing, and zeros written later do count.
+TEST(MagickSession, ZerosAreStoredOnlyOverSomethingElse) {
+  const MagickServed served;
+  Connected c(served, image_of(1000, 1000));
+  const std::vector<std::byte> zeros(1000 * 6);
+  for (std::int64_t y = 0; y < 1000; ++y) c.peer.write({Command::write, 1000, 1, 0, y}, zeros);
+  EXPECT_EQ(c.peer.read({Command::read, 1000, 1, 0, 999, 6000}), zeros);
+  EXPECT_LT(served.ledger.used(Resource::memory), 1u << 20);
+  const auto row = noise(6000);
+  c.peer.write({Command::write, 1000, 1, 0, 5}, row);
+  EXPECT_EQ(c.peer.read({Command::read, 1000, 1, 0, 5, 6000}), row);
+  c.peer.write({Command::write, 1000, 1, 0, 5}, zeros);
+  EXPECT_EQ(c.peer.read({Command::read, 1000, 1, 0, 5, 6000}), zeros);
+}
+
 TEST(MagickSession, KeepsPixelsByPixelInAnyOrder) {
   const MagickServed served;
   Connected c(served, image_of(37, 29));
