@@ -24,7 +24,10 @@ here=$(. /etc/os-release && echo "$VERSION_CODENAME")
 main=$(mirror_of "^$here\$")
 security=$(mirror_of "^$here-security\$")
 [ -n "$main" ] || { echo "peers.sh: apt knows no repository of $here" >&2; exit 1; }
-[ -n "$security" ] || security=http://security.debian.org/debian-security
+if [ -z "$security" ]; then
+  echo "peers.sh: the system's apt sources name no $here-security mirror; add one (man sources.list), then try again" >&2
+  exit 1
+fi
 
 in_root() {  # in_root ROOT command...
   root=$1; shift
