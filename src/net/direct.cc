@@ -87,6 +87,7 @@ bool IdleCores::enter() noexcept {
 
 std::unique_ptr<DirectSocket> DirectSocket::over(TcpStream& stream, std::chrono::milliseconds tick) {
   std::string peer = stream.peer();
+  const bool local = stream.from_loopback();
   const int fd = stream.release();
   if (fd < 0) return nullptr;
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
@@ -95,7 +96,7 @@ std::unique_ptr<DirectSocket> DirectSocket::over(TcpStream& stream, std::chrono:
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &every, sizeof every);
   set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  return std::unique_ptr<DirectSocket>(new DirectSocket(fd, std::move(peer)));
+  return std::unique_ptr<DirectSocket>(new DirectSocket(fd, std::move(peer), local));
 }
 
 DirectSocket::~DirectSocket() { ::close(fd_); }
@@ -137,9 +138,10 @@ Result<std::size_t> DirectSocket::receive(std::span<std::byte> into, Clock::time
     if (unanswered_)
       set(fd_, IPPROTO_TCP, TCP_QUICKACK, 1);  // sends what acknowledgement is due, and goes on so
     std::ptrdiff_t got = 0;
-    if (spin == nullptr || !spin_for_bytes(into, *spin, got)) got = ::recv(fd_, into.data(), into.size(), 0);
+    if (spin == nullptr || core_.shared() || !spin_for_bytes(into, *spin, got)) got = ::recv(fd_, into.data(), into.size(), 0);
     if (got >= 0) {
       unanswered_ = true;
+      core_.heard(fd_);
       return static_cast<std::size_t>(got);
     }
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return connection_error(peer_, errno);

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "net/peer_core.h"
 #include "smalti/base/call.h"
 #include "smalti/base/result.h"
 
@@ -50,6 +51,9 @@ class DirectSocket {
   DirectSocket(const DirectSocket&) = delete;
   DirectSocket& operator=(const DirectSocket&) = delete;
 
+  // From now on the thread that receives runs on the core of a peer of this machine (see PeerCore), until it
+  // ends. For a thread that does nothing else.
+  void stay_close() noexcept { core_ = PeerCore(local_); }
   // At least one byte; 0 means that the peer has ended its side, or that shut() was called. What has come is
   // acknowledged at once: a peer whose next message waits for the acknowledgement of its last (Nagle) sends
   // it now. `spin` may be null.
@@ -67,11 +71,13 @@ class DirectSocket {
   const std::string& peer() const noexcept { return peer_; }
 
  private:
-  DirectSocket(int fd, std::string peer) : fd_(fd), peer_(std::move(peer)) {}
+  DirectSocket(int fd, std::string peer, bool local) : fd_(fd), peer_(std::move(peer)), local_(local) {}
   bool spin_for_bytes(std::span<std::byte> into, IdleCores& cores, std::ptrdiff_t& got) noexcept;
 
   const int fd_;
   const std::string peer_;
+  const bool local_;
+  PeerCore core_;
   bool unanswered_ = true;       // bytes came after our last word, which would have acknowledged them
   std::int64_t gap_ns_ = 0;      // how long the peer lately took from our last word to its next
   std::uint32_t fruitless_ = 0;  // spins in a row that ended in sleep

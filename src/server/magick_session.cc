@@ -44,6 +44,7 @@ Clock::time_point MagickSession::patience_until(Clock::time_point end) const noe
 }
 
 void MagickSession::run() {
+  socket_.stay_close();
   while (true) {
     const Step step = talk_.next(waiting());
     if (step.kind == Step::Kind::more) {
