@@ -49,6 +49,15 @@ void Hold::release() noexcept {
   amount_ = 0;
 }
 
+void Hold::add(Hold&& other) noexcept {
+  if (!ledger_) {
+    *this = std::move(other);
+    return;
+  }
+  other.ledger_ = nullptr;
+  amount_ += std::exchange(other.amount_, 0);
+}
+
 Result<Hold> Ledger::take(Resource what, std::uint64_t amount) {
   Hold hold;
   if (!try_take(what, amount, hold)) return tl::unexpected<Error>(exhausted(what, amount));

@@ -52,7 +52,6 @@ class NameBook {
 
  private:
   explicit NameBook(std::shared_ptr<DiskFolder> folder) : folder_(std::move(folder)) {}
-  Result<void> read_all();
   void note(std::uint64_t number);
   Result<NameEntry> read(std::uint64_t number, std::string* name_at_least) const;
 

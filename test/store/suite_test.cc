@@ -1,8 +1,12 @@
 // The conformance suite over every store of this folder.
+#include <stdlib.h>
+
 #include <filesystem>
 
 #include "smalti/store/stores.h"
+#include "store/persisted_store.h"
 #include "test/store/faulty.h"
+#include "test/store/simulated_disk.h"
 #include "test/store/store_suite.h"
 
 namespace smalti::test {
@@ -23,6 +27,30 @@ std::unique_ptr<Rig> make_mapped(const Limits& limits) {
 std::unique_ptr<Rig> make_disk(const Limits& limits) {
   auto rig = std::make_unique<Rig>(limits);
   rig->store = disk_store(rig->ledger, rig->heap, std::filesystem::temp_directory_path()).value();
+  return rig;
+}
+
+// Images that are to stay, in a real folder, and on the disk that the crash test runs on.
+struct PersistRig : Rig {
+  using Rig::Rig;
+  ~PersistRig() override {
+    store.reset();
+    if (!folder.empty()) std::filesystem::remove_all(folder);
+  }
+  std::filesystem::path folder;
+};
+
+std::unique_ptr<Rig> make_persisted(const Limits& limits) {
+  auto rig = std::make_unique<PersistRig>(limits);
+  std::string name = (std::filesystem::temp_directory_path() / "smalti-test-XXXXXX").string();
+  rig->folder = ::mkdtemp(name.data());
+  rig->store = open_persisted(rig->ledger, rig->heap, rig->folder, {.open_files = 2, .waste = 65536}).value().store;
+  return rig;
+}
+
+std::unique_ptr<Rig> make_simulated(const Limits& limits) {
+  auto rig = std::make_unique<PersistRig>(limits);
+  rig->store = open_persisted(rig->ledger, rig->heap, std::make_shared<SimulatedDisk>(), {.waste = 65536}).value().store;
   return rig;
 }
 
@@ -110,7 +138,9 @@ std::unique_ptr<Rig> make_tight(const Limits& limits) {
 
 INSTANTIATE_TEST_SUITE_P(Plain, StoreSuite, 
                          testing::Values(StoreUnderTest{"memory", make_memory}, StoreUnderTest{"mapped", make_mapped},
-                                         StoreUnderTest{"disk", make_disk}),
+                                         StoreUnderTest{"disk", make_disk},
+                                         StoreUnderTest{"persisted", make_persisted, 0},
+                                         StoreUnderTest{"simulated", make_simulated, 0}),
                          store_name);
 INSTANTIATE_TEST_SUITE_P(Tiered, StoreSuite,
                          testing::Values(StoreUnderTest{"lone", make_lone_tier},

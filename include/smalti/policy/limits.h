@@ -49,6 +49,8 @@ class Hold {
   ~Hold() { release(); }
 
   void release() noexcept;
+  // Takes over what another one holds. REQUIRES: both of the same ledger and resource, or one of them empty.
+  void add(Hold&& other) noexcept;
   std::uint64_t amount() const noexcept { return amount_; }
 
  private:
