@@ -46,7 +46,7 @@ Result<void> PixelCache::Core::acquire(const Call& call, cache::Pieces& wanted, 
     const bool waited_for = look_in_window(pieces);
     ask_at_once(call, pieces, at_version);
     const bool missing = any_missing(pieces);
-    if (noting && (waited_for || missing)) note(pieces);
+    if (noting && (waited_for || missing)) move_on(pieces);
     if (missing) SMALTI_CHECK(fetch(call, pieces));
   }
   for (Piece& piece : pieces) {
@@ -213,6 +213,12 @@ Result<Tile> PixelCache::Core::arrived(std::uint64_t index, TileGet& get) const 
     return fail(Errc::corrupt,
                 fmt::format("{}: the stored tile has another size or format than the image", name(index)));
   return std::move(tile);
+}
+
+// Readers have used tiles: those that follow may be fetched.
+void PixelCache::Core::move_on(const std::vector<Piece>& pieces) {
+  if (!window.planned()) return note(pieces);
+  if (window.any_due()) fetch_due(0);
 }
 
 void PixelCache::Core::note(const std::vector<Piece>& pieces) {

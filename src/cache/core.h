@@ -57,7 +57,7 @@ class Gate {
 
 struct AtomicCounts {
   std::atomic<std::uint64_t> reads{0}, writes{0}, tiles_hot{0}, tiles_got{0}, bytes_got{0}, tiles_put{0},
-      bytes_put{0}, window_hits{0}, ahead_used{0}, wait_ns{0};
+      bytes_put{0}, window_hits{0}, ahead_got{0}, ahead_used{0}, wait_ns{0};
 };
 
 }  // namespace cache
@@ -80,8 +80,11 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   Result<void> sync(const Call&);
 
   // core_ahead.cc
-  enum class Hint : std::uint8_t { guessed, told };
+  enum class Hint : std::uint8_t { guessed, told, planned };
   void fetch_ahead(const Grid::Span&, Hint);
+  void plan(Rect, Pace);
+  // Posts what is due; `done` of what was posted earlier has been seen to.
+  void fetch_due(std::size_t done);
 
   void close();
 
@@ -118,6 +121,7 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   void ask_at_once(const Call&, std::vector<cache::Piece>&, std::uint64_t at_version);
   Result<void> fetch(const Call&, std::vector<cache::Piece>&);
   Result<void> fetch_mine(const Call&, std::vector<cache::Ask>&);
+  void move_on(const std::vector<cache::Piece>&);
   Result<Tile> arrived(std::uint64_t index, TileGet&) const;
   void note(const std::vector<cache::Piece>&);
 
@@ -131,6 +135,7 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   void mark_written(std::uint64_t index) noexcept;
 
   // core_ahead.cc
+  bool post_ahead(std::vector<std::uint64_t> indices, Hint);
   void run_ahead(const std::vector<std::uint64_t>& indices, Hint);
 
   std::vector<std::atomic<std::uint64_t>> written_;  // one bit a tile

@@ -140,10 +140,14 @@ void PixelCache::expect(Rect rect) const {
   if (core_->read_ahead) core_->fetch_ahead(core_->grid.span(rect), Core::Hint::told);
 }
 
+void PixelCache::expect(Rect rect, Pace pace) const {
+  if (core_->read_ahead) core_->plan(rect, pace);
+}
+
 CacheCounts PixelCache::counts() const noexcept {
   const cache::AtomicCounts& now = core_->counts;
-  return {now.reads,     now.writes,    now.tiles_hot,   now.tiles_got,  now.bytes_got,
-          now.tiles_put, now.bytes_put, now.window_hits, now.ahead_used, now.wait_ns};
+  return {now.reads,     now.writes,      now.tiles_hot, now.tiles_got,  now.bytes_got, now.tiles_put,
+          now.bytes_put, now.window_hits, now.ahead_got, now.ahead_used, now.wait_ns};
 }
 
 }  // namespace smalti

@@ -119,13 +119,100 @@ void Window::forget(std::uint64_t index) {
   recount();
 }
 
+void Window::tell(std::span<const std::uint64_t> indices, Pace pace) {
+  const std::lock_guard lock(mutex_);
+  plan_.tell(indices, pace);
+  planned_.store(true, std::memory_order_release);
+  any_due_.store(plan_.any_due(), std::memory_order_release);
+}
+
+void Window::end_plan() {
+  const std::lock_guard lock(mutex_);
+  plan_.end();
+  planned_.store(false, std::memory_order_release);
+  any_due_.store(false, std::memory_order_release);
+}
+
+std::vector<std::uint64_t> Window::due(std::size_t done, std::uint64_t tile_bytes) {
+  constexpr std::uint64_t worth_a_trip = 16;  // tiles
+  Panes leaving;
+  const std::lock_guard lock(mutex_);
+  handed_out_ -= done;
+  std::vector<std::uint64_t> out;
+  if (!plan_.any_due()) return out;
+  const auto whole = [tile_bytes](std::uint64_t most, std::uint64_t used) {
+    return used < most ? (most - used) / tile_bytes : 0;
+  };
+  // What was read ahead in vain must not keep the rest from being.
+  for (auto pane = ahead_.begin(); pane != ahead_.end();) {
+    const auto next = std::next(pane);
+    if (!live(*pane)) drop(pane, leaving);
+    pane = next;
+  }
+  std::uint64_t dead = 0;
+  for (const Pane& pane : used_) dead += live(pane) ? 0 : pane.tile.charge();
+  const std::uint64_t pending = handed_out_ * tile_bytes;
+  std::uint64_t room = std::min(whole(ahead_bound(), ahead_bytes_ + pending),
+                                whole(set_.most_bound() + dead, set_.used() + pending));
+  const std::uint64_t trip =
+      std::min(worth_a_trip, std::max<std::uint64_t>(1, ahead_bound() / 2 / tile_bytes));
+  if (room < trip && ahead_bytes_ + pending != 0) return out;
+  for (; room != 0; --room) {
+    const std::uint64_t index = plan_.next_due();
+    if (index == Plan::no_tile) break;
+    if (panes_.contains(index) || flights_.contains(index)) continue;
+    out.push_back(index);
+  }
+  any_due_.store(plan_.any_due(), std::memory_order_release);
+  handed_out_ += out.size();
+  return out;
+}
+
+void Window::give_up(std::size_t tiles) {
+  const std::lock_guard lock(mutex_);
+  handed_out_ -= tiles;
+}
+
+void Window::claim_due(std::span<Ask> asks) {
+  Panes leaving;
+  const std::lock_guard lock(mutex_);
+  for (Ask& ask : asks) {
+    if (panes_.contains(ask.index) || flights_.contains(ask.index) || plan_.last_use(ask.index) == 0)
+      continue;
+    trim_locked(ask.bytes, leaving);
+    start(ask, true);
+  }
+  recount();
+}
+
 void Window::trim_locked(std::uint64_t coming, Panes& leaving) {
   while (set_.used() + coming > set_.bound() && !panes_.empty()) {
-    drop(victim(), leaving);
+    const Panes::iterator goes = plan_.active() ? planned_victim() : victim();
+    if (plan_.active() && live(*goes)) {
+      set_.need(set_.used() + coming);
+      if (set_.used() + coming <= set_.bound()) return;
+    }
+    drop(goes, leaving);
   }
 }
 
 // A scan of what is kept, which is some hundred tiles: little beside the fetch that makes it necessary.
+Window::Panes::iterator Window::planned_victim() {
+  Panes::iterator last_wanted = used_.empty() ? ahead_.begin() : used_.begin();
+  std::uint64_t last = 0;
+  for (Panes* list : {&used_, &ahead_}) {
+    for (auto pane = list->begin(); pane != list->end(); ++pane) {
+      const std::uint64_t use = plan_.last_use(pane->index);
+      if (use == 0) return pane;
+      if (use > last) {
+        last_wanted = pane;
+        last = use;
+      }
+    }
+  }
+  return last_wanted;
+}
+
 Window::Panes::iterator Window::victim() {
   const bool stale = !ahead_.empty() && landings_ - ahead_.front().born > 2 * panes_.size();
   if (stale || used_.empty()) return ahead_.begin();

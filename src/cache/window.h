@@ -10,7 +10,9 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
+#include "cache/plan.h"
 #include "cache/working_set.h"
 #include "smalti/base/call.h"
 #include "smalti/tile/tile.h"
@@ -53,9 +55,10 @@ struct Front {
   }
 };
 
-// Thread-safe. Tiles count towards the working set from the claim on. Those furthest from the readers' front
-// go first, among them the least lately used; those read ahead stay until they are used, unless so many tiles
-// have come since that nobody seems to want them.
+// Thread-safe. Tiles count towards the working set from the claim on. Where readers told a plan, what no step
+// wants any more goes first, then what is wanted last; before the latter the working set grows as far as it
+// may. Else those furthest from the readers' front go first, among them the least lately used; those read
+// ahead stay until they are used, unless so many tiles have come since that nobody seems to want them.
 class Window {
  public:
   explicit Window(WorkingSet& set) : set_(set) {}
@@ -69,6 +72,19 @@ class Window {
   // of the bound goes. `wanted` is asked under the window's lock, so that no reader can come and go in
   // between.
   void claim_ahead(std::span<Ask>, const std::function<bool(std::uint64_t index)>& wanted);
+  // The readers' plan: see Plan.
+  void tell(std::span<const std::uint64_t> indices, Pace);
+  void end_plan();
+  bool planned() const noexcept { return planned_.load(std::memory_order_acquire); }
+  // Tiles of the plan to be read ahead now; none while those that were handed out, or read ahead and not
+  // used, are as many as may be. `done` of those handed out earlier have been claimed or were at hand.
+  // `tile_bytes`: of one.
+  std::vector<std::uint64_t> due(std::size_t done, std::uint64_t tile_bytes);
+  // As many of those handed out will not be claimed.
+  void give_up(std::size_t tiles);
+  bool any_due() const noexcept { return any_due_.load(std::memory_order_acquire); }
+  // The same as claim_ahead, for those.
+  void claim_due(std::span<Ask>);
   // Ends a flight: a tile without pixels means that it failed. Never forget one: others wait for it.
   void land(std::uint64_t index, const FlightPtr&, Tile);
   // The tile; one without pixels when the flight failed, so that the caller tries for itself.
@@ -93,6 +109,10 @@ class Window {
   void start(Ask&, bool ahead);
   void drop(Panes::iterator, Panes& leaving);
   Panes::iterator victim();
+  Panes::iterator planned_victim();
+  bool live(const Pane& pane) const noexcept { return plan_.last_use(pane.index) != 0; }
+  // Bytes that may be read ahead of a plan and not used.
+  std::uint64_t ahead_bound() const noexcept { return set_.least_bound() / 2; }
   // Makes room for `coming` bytes; what goes, goes into `leaving`.
   void trim_locked(std::uint64_t coming, Panes& leaving);
   void recount() noexcept { kept_.store(panes_.size() + flights_.size(), std::memory_order_release); }
@@ -101,6 +121,8 @@ class Window {
   std::mutex mutex_;
   std::condition_variable_any landed_;
   std::atomic<std::size_t> kept_{0};
+  std::atomic<bool> planned_{false};
+  std::atomic<bool> any_due_{false};
   // Guarded by mutex_:
   Panes used_;   // least lately used first
   Panes ahead_;  // read ahead and not used yet, oldest first
@@ -109,6 +131,8 @@ class Window {
   std::unordered_map<std::uint64_t, Panes::iterator> panes_;
   std::unordered_map<std::uint64_t, FlightPtr> flights_;
   std::uint64_t ahead_bytes_ = 0;  // read ahead, or on the way so, and not used yet
+  Plan plan_;
+  std::size_t handed_out_ = 0;  // tiles that are due and neither claimed nor given up
 };
 
 }  // namespace smalti::cache

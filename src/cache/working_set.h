@@ -26,6 +26,8 @@ class WorkingSet {
   void remove(std::uint64_t bytes);
   std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
   std::uint64_t bound() const noexcept { return bound_.load(std::memory_order_relaxed); }
+  std::uint64_t least_bound() const noexcept { return plan_.bound; }  // what it began with
+  std::uint64_t most_bound() const noexcept { return plan_.most; }    // what need() may raise it to
   bool over() const noexcept { return used() > bound(); }
 
   // A caller touches tiles of so many bytes in one call, and will want them again: raises the bound, up to

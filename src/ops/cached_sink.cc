@@ -5,6 +5,8 @@
 #include <atomic>
 #include <optional>
 
+#include "ops/foresight.h"
+
 namespace smalti::ops {
 
 namespace {
@@ -135,8 +137,9 @@ Result<void> run_strips(const Workshop& workshop, const Call& call, const VipsPt
   }
   vips_error_clear();
   Strips strips{run, call, {*sample, static_cast<std::uint8_t>(image->Bands), 0}, {}};
-  const int failed = run.serial ? run_serially(workshop, image.get(), strips)
-                                : run_on_workers(workshop, call, image.get(), strips);
+  SMALTI_TRY(const VipsPtr told, told_ahead(image));
+  const int failed = run.serial ? run_serially(workshop, told.get(), strips)
+                                : run_on_workers(workshop, call, told.get(), strips);
   if (strips.failed) {
     vips_error_clear();
     return pass(std::move(*strips.failed), run.what);

@@ -4,6 +4,8 @@
 
 #include <optional>
 
+#include "ops/foresight.h"
+
 namespace smalti::ops {
 
 namespace {
@@ -59,6 +61,7 @@ Result<VipsPtr> image_over(std::shared_ptr<const PixelCache> cache, FlowPtr flow
   VipsPtr image(vips_image_new());
   vips_image_init_fields(image.get(), static_cast<int>(spec.size.w), static_cast<int>(spec.size.h),
                          spec.format.channels, *format, VIPS_CODING_NONE, interpretation, 1.0, 1.0);
+  set_foresight(image, [cache](const Rect& wanted, Pace pace) { cache->expect(wanted, pace); });
   auto* source = new Source{std::move(cache), std::move(flow), std::move(pipeline)};
   g_object_set_data_full(G_OBJECT(image.get()), "smalti-source", source,
                          [](gpointer data) { delete static_cast<Source*>(data); });

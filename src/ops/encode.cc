@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "ops/foresight.h"
 #include "policy/words.h"
 
 namespace smalti::ops {
@@ -65,8 +66,9 @@ template <class Save>
 Result<void> run_save(const Encode& job, Sink& sink, Save save) {
   vips_error_clear();
   const TargetPtr target = target_into(sink);
-  const Watch watch(job.workshop, job.call, job.image.get(), job.what);
-  const int failed = save(target.get());
+  SMALTI_TRY(const VipsPtr told, told_ahead(job.image));
+  const Watch watch(job.workshop, job.call, told.get(), job.what);
+  const int failed = save(told.get(), target.get());
   if (!job.file.state()) {
     vips_error_clear();
     return pass(job.file.state().error());
@@ -138,8 +140,8 @@ Result<std::optional<int>> quality_of(const Settings& settings) {
 Result<void> save_jpeg(const Encode& job) {
   SMALTI_TRY(const auto quality, quality_of(job.settings));
   Sink sink{job, {}, 0, 0};
-  return run_save(job, sink, [&](VipsTarget* target) {
-    return vips_jpegsave_target(job.image.get(), target, "Q", std::max(quality.value_or(92), 1), nullptr);
+  return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
+    return vips_jpegsave_target(image, target, "Q", std::max(quality.value_or(92), 1), nullptr);
   });
 }
 
@@ -154,8 +156,8 @@ Result<void> save_png(const Encode& job) {
   const int level = quality ? std::min(*quality / 10, 9) : 6;
   const auto filter = filters[quality ? static_cast<std::size_t>(std::min(*quality % 10, 5)) : 0];
   Sink sink{job, png_page(job), 33, 0};  // behind signature and IHDR
-  return run_save(job, sink, [&](VipsTarget* target) {
-    return vips_pngsave_target(job.image.get(), target, "compression", level, "filter", filter, nullptr);
+  return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
+    return vips_pngsave_target(image, target, "compression", level, "filter", filter, nullptr);
   });
 }
 
@@ -181,8 +183,8 @@ Result<void> save_tiff(const Encode& job) {
       job.word == "tiff64" || static_cast<std::uint64_t>(VIPS_IMAGE_SIZEOF_IMAGE(job.image.get())) >
                                   (std::uint64_t{7} << 29);  // 3.5 GiB
   Sink sink{job, {}, 0, 0};
-  return run_save(job, sink, [&](VipsTarget* target) {
-    return vips_tiffsave_target(job.image.get(), target, "compression", found->second, "Q",
+  return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
+    return vips_tiffsave_target(image, target, "compression", found->second, "Q",
                                 std::max(quality.value_or(92), 1), "bigtiff", big ? TRUE : FALSE, "predictor",
                                 VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, nullptr);
   });
@@ -192,9 +194,9 @@ Result<void> save_webp(const Encode& job) {
   SMALTI_TRY(const auto quality, quality_of(job.settings));
   const bool lossless = setting(job.settings, "webp:lossless") == "true" || quality.value_or(75) >= 100;
   Sink sink{job, {}, 0, 0};
-  return run_save(job, sink, [&](VipsTarget* target) {
-    return vips_webpsave_target(job.image.get(), target, "Q", quality.value_or(75), "lossless",
-                                lossless ? TRUE : FALSE, nullptr);
+  return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
+    return vips_webpsave_target(image, target, "Q", quality.value_or(75), "lossless", lossless ? TRUE : FALSE,
+                                nullptr);
   });
 }
 

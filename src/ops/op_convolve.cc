@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "ops/foresight.h"
 #include "ops/op_alpha.h"
 #include "ops/op_color.h"
 #include "ops/op_loops.h"
@@ -245,9 +246,15 @@ Result<VipsPtr> convolve(const VipsPtr& given, bool alpha, Convolution how, Surr
   constexpr std::uint32_t wide = 32768;
   const bool squares = op.radius() > 8 && shape.size.w <= wide;
   const auto style = squares ? VIPS_DEMAND_STYLE_SMALLTILE : VIPS_DEMAND_STYLE_FATSTRIP;
-  if (!wide_out) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint8_t>(std::move(op)));
-  if (!wide_in) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint16_t>(std::move(op)));
-  return lazy_image(in, shape, style, maker<std::uint16_t, std::uint16_t>(std::move(op)));
+  const Needs needs = [reach = static_cast<std::uint32_t>(op.radius())](const Rect& area, const auto& wants) {
+    wants(Rect{area.x - reach, area.y - reach, {area.size.w + 2 * reach, area.size.h + 2 * reach}});
+  };
+  Make make = !wide_out  ? maker<std::uint8_t, std::uint8_t>(std::move(op))
+              : !wide_in ? maker<std::uint8_t, std::uint16_t>(std::move(op))
+                         : maker<std::uint16_t, std::uint16_t>(std::move(op));
+  SMALTI_TRY(VipsPtr out, lazy_image(in, shape, style, std::move(make)));
+  foresee_through(out, in, needs);
+  return out;
 }
 
 }  // namespace smalti::ops

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "ops/foresight.h"
+
 namespace smalti::ops {
 namespace {
 
@@ -78,7 +80,9 @@ Result<VipsPtr> pointwise(const VipsPtr& in, const Shape& shape, MakeRow row) {
           static_cast<std::size_t>(area.width));
     return true;
   };
-  return lazy_image(in, shape, VIPS_DEMAND_STYLE_THINSTRIP, std::move(make));
+  SMALTI_TRY(VipsPtr out, lazy_image(in, shape, VIPS_DEMAND_STYLE_THINSTRIP, std::move(make)));
+  foresee_through(out, in);
+  return out;
 }
 
 }  // namespace smalti::ops

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "ops/foresight.h"
 #include "ops/op_geometry.h"
 #include "ops/op_lazy.h"
 
@@ -19,7 +20,29 @@ Result<VipsPtr> operated(std::string_view what, Run run) {
 }
 
 Result<VipsPtr> mirrored(const VipsPtr& image, VipsDirection direction) {
-  return operated("flip", [&](VipsImage** out) { return vips_flip(image.get(), out, direction, nullptr); });
+  SMALTI_TRY(VipsPtr out, operated("flip", [&](VipsImage** made) {
+               return vips_flip(image.get(), made, direction, nullptr);
+             }));
+  foresee_through(out, image,
+                  [size = extent_of(image.get()), direction](const Rect& area, const auto& wants) {
+                    const bool sideways = direction == VIPS_DIRECTION_HORIZONTAL;
+                    wants(sideways ? Rect{size.w - area.right(), area.y, area.size}
+                                   : Rect{area.x, size.h - area.bottom(), area.size});
+                  });
+  return out;
+}
+
+// Where a rectangle of a turned image was, in the image of that size.
+Rect before_turn(const Rect& area, Extent image, int turns) {
+  const Extent across{area.size.h, area.size.w};
+  switch (turns) {
+    case 1:
+      return {area.y, image.h - area.right(), across};
+    case 2:
+      return {image.w - area.right(), image.h - area.bottom(), area.size};
+    default:
+      return {image.w - area.bottom(), area.x, across};
+  }
 }
 
 // Where an image lies after its canvas was turned over along an axis.
@@ -50,6 +73,10 @@ Result<PictureState> turned(const PictureState& in, int quarter_turns) {
   SMALTI_TRY(VipsPtr image, operated("rotate", [&](VipsImage** out) {
                return vips_rot(in.image.get(), out, angles[turns], nullptr);
              }));
+  foresee_through(image, in.image,
+                  [before = extent_of(in.image.get()), turns](const Rect& area, const auto& wants) {
+                    wants(before_turn(area, before, turns));
+                  });
   PictureState out = in.with(std::move(image));
   const Extent size = extent_of(in.image.get());
   const Rect& page = in.page;
@@ -81,6 +108,9 @@ Result<PictureState> cut(const PictureState& in, std::string_view text, std::str
                return vips_extract_area(in.image.get(), out, rect.left, rect.top, rect.width, rect.height,
                                         nullptr);
              }));
+  foresee_through(image, in.image, [at = crop.cut](const Rect& area, const auto& wants) {
+    wants(Rect{area.x + at.x, area.y + at.y, area.size});
+  });
   PictureState out = in.with(std::move(image));
   out.page = crop.page;
   return out;

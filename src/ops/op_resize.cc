@@ -6,6 +6,7 @@
 #include <numbers>
 #include <utility>
 
+#include "ops/foresight.h"
 #include "ops/op_alpha.h"
 #include "ops/op_loops.h"
 #include "ops/op_point.h"
@@ -166,9 +167,8 @@ bool make(const Pass& pass, VipsRegion* out, VipsRegion* in, Scratch& scratch, c
 }
 
 template <class In, class Out>
-Make maker(Pass pass) {
-  return [pass = std::make_shared<const Pass>(std::move(pass))](VipsRegion* out, VipsRegion* in,
-                                                                Scratch& scratch) {
+Make maker(std::shared_ptr<const Pass> pass) {
+  return [pass = std::move(pass)](VipsRegion* out, VipsRegion* in, Scratch& scratch) {
     return make<In, Out>(*pass, out, in, scratch, out->valid);
   };
 }
@@ -190,9 +190,15 @@ Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, std::uint
   (vertical ? shape.size.h : shape.size.w) = to;
   set_depth(shape, wide_out ? 16 : 8);
   const auto style = shrink > 4 ? VIPS_DEMAND_STYLE_SMALLTILE : VIPS_DEMAND_STYLE_FATSTRIP;
-  if (!wide_out) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint8_t>(std::move(pass)));
-  if (!wide_in) return lazy_image(in, shape, style, maker<std::uint8_t, std::uint16_t>(std::move(pass)));
-  return lazy_image(in, shape, style, maker<std::uint16_t, std::uint16_t>(std::move(pass)));
+  const auto shared = std::make_shared<const Pass>(std::move(pass));
+  Make make_pixels = !wide_out  ? maker<std::uint8_t, std::uint8_t>(shared)
+                     : !wide_in ? maker<std::uint8_t, std::uint16_t>(shared)
+                                : maker<std::uint16_t, std::uint16_t>(shared);
+  SMALTI_TRY(VipsPtr out, lazy_image(in, shape, style, std::move(make_pixels)));
+  foresee_through(out, in, [shared](const Rect& area, const auto& wants) {
+    wants(from_vips(needs(*shared, to_vips(area))));
+  });
+  return out;
 }
 
 }  // namespace

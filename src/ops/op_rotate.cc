@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numbers>
 #include <utility>
 
+#include "ops/foresight.h"
 #include "ops/op_alpha.h"
 #include "ops/op_point.h"
 
@@ -202,9 +204,19 @@ bool make(const Turn& turn, VipsRegion* out, VipsRegion* in, Scratch& scratch) {
 }
 
 template <class In, class Out>
-Make maker(Turn turn) {
+Make maker(std::shared_ptr<const Turn> turn) {
   return [turn = std::move(turn)](VipsRegion* out, VipsRegion* in, Scratch& scratch) {
-    return make<In, Out>(turn, out, in, scratch);
+    return make<In, Out>(*turn, out, in, scratch);
+  };
+}
+
+// Block by block, as readers come: the bounds of a whole strip would be most of the image.
+Needs needs_in_blocks(std::shared_ptr<const Turn> turn) {
+  return [turn = std::move(turn)](const Rect& area, const std::function<void(const Rect&)>& wants) {
+    constexpr std::uint32_t side = 128;  // libvips' small tiles
+    for (std::int64_t y = area.y / side * side; y < area.bottom(); y += side)
+      for (std::int64_t x = area.x / side * side; x < area.right(); x += side)
+        wants(needs(*turn, {x, y, {side, side}}));
   };
 }
 
@@ -243,10 +255,12 @@ Result<PictureState> rotated(const PictureState& given, double degrees, Surround
   Shape shape = shape_of(in);
   shape.size = fits.size;
   set_depth(shape, wide_out ? 16 : 8);
-  Make make_pixels = !wide_out  ? maker<std::uint8_t, std::uint8_t>(std::move(turn))
-                     : !wide_in ? maker<std::uint8_t, std::uint16_t>(std::move(turn))
-                                : maker<std::uint16_t, std::uint16_t>(std::move(turn));
+  const auto shared = std::make_shared<const Turn>(std::move(turn));
+  Make make_pixels = !wide_out  ? maker<std::uint8_t, std::uint8_t>(shared)
+                     : !wide_in ? maker<std::uint8_t, std::uint16_t>(shared)
+                                : maker<std::uint16_t, std::uint16_t>(shared);
   SMALTI_TRY(VipsPtr image, lazy_image(in, shape, VIPS_DEMAND_STYLE_SMALLTILE, std::move(make_pixels)));
+  foresee_through(image, in, needs_in_blocks(shared));
   PictureState out = given.with(std::move(image));
   // A canvas grows as the image does.
   const auto grown = [](std::uint32_t canvas, std::uint32_t to, std::uint32_t from) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "ops/encode.h"
+#include "ops/foresight.h"
 #include "ops/info.h"
 #include "ops/names.h"
 #include "ops/op_colorspace.h"
@@ -61,7 +62,9 @@ Result<VipsPtr> taken(int failed, VipsImage*& image, const std::string& what) {
 // The first `bands` bands.
 Result<VipsPtr> first_bands(const VipsPtr& image, int bands, const std::string& what) {
   VipsImage* out = nullptr;
-  return taken(vips_extract_band(image.get(), &out, 0, "n", bands, nullptr), out, what);
+  SMALTI_TRY(VipsPtr made, taken(vips_extract_band(image.get(), &out, 0, "n", bands, nullptr), out, what));
+  foresee_through(made, image);
+  return made;
 }
 
 int colors_of(const VipsImage* image) {
@@ -75,7 +78,9 @@ Result<VipsPtr> gray_as_rgb(const VipsPtr& image, const std::string& what) {
   SMALTI_TRY(VipsPtr gray, first_bands(image, 1, what));
   VipsImage* bands[3] = {gray.get(), gray.get(), gray.get()};
   VipsImage* out = nullptr;
-  return taken(vips_bandjoin(bands, &out, 3, nullptr), out, what);
+  SMALTI_TRY(VipsPtr made, taken(vips_bandjoin(bands, &out, 3, nullptr), out, what));
+  foresee_through(made, gray);
+  return made;
 }
 
 struct Ready {
@@ -113,8 +118,9 @@ Result<Ready> prepare(const Workshop& workshop, const Target& target, const Pict
                    : image->Bands < 3 ? (wide ? VIPS_INTERPRETATION_GREY16 : VIPS_INTERPRETATION_B_W)
                                       : (wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB);
   VipsImage* out = nullptr;
-  SMALTI_TRY(image, taken(vips_copy(image.get(), &out, "interpretation", tag, nullptr), out, what));
-  return Ready{std::move(image), alpha};
+  SMALTI_TRY(VipsPtr tagged, taken(vips_copy(image.get(), &out, "interpretation", tag, nullptr), out, what));
+  foresee_through(tagged, image);
+  return Ready{std::move(tagged), alpha};
 }
 
 // What an encoder cannot take is refused before a file is made.

@@ -23,8 +23,8 @@ struct CacheParts {
 };
 
 struct CacheOptions {
-  // Bytes of tiles that the cache holds on to beyond the store: open drafts and the window of tiles lately read or
-  // read ahead. 0: follows from the image (about three rows of tiles), charged to Resource::memory.
+  // Bytes of tiles that the cache holds on to beyond the store: open drafts and the window of tiles lately
+  // read or read ahead. 0: follows from the image (about three rows of tiles), charged to Resource::memory.
   std::uint64_t working_set = 0;
   bool read_ahead = true;
 };
@@ -36,25 +36,33 @@ struct Outside {
   std::uint64_t seed = 0;
 };
 
-// What a cache did, for -verbose.
-struct CacheCounts {
-  std::uint64_t reads = 0, writes = 0;            // rectangles
-  std::uint64_t tiles_hot = 0;                    // answered by the store at once, without waiting
-  std::uint64_t tiles_got = 0, bytes_got = 0;     // waited for, by a caller or by the read-ahead
-  std::uint64_t tiles_put = 0, bytes_put = 0;     // to the store
-  std::uint64_t window_hits = 0, ahead_used = 0;  // tiles found in the window; of these, read ahead
-  std::uint64_t wait_ns = 0;                      // callers' time spent waiting for the store
+// The pace of readers that know their order: they go in steps, which count up; every one before `reached` is done with.
+struct Pace {
+  std::uint64_t at = 0;
+  std::uint64_t reached = 0;
 };
 
-// How to cut an image into tiles, so that a row of them stays under an eighth of the memory limit (of at least 32 MiB).
+// What a cache did, for -verbose.
+struct CacheCounts {
+  std::uint64_t reads = 0, writes = 0;          // rectangles
+  std::uint64_t tiles_hot = 0;                  // answered by the store at once, without waiting
+  std::uint64_t tiles_got = 0, bytes_got = 0;   // waited for, by a caller or by the read-ahead
+  std::uint64_t tiles_put = 0, bytes_put = 0;   // to the store
+  std::uint64_t window_hits = 0;                // tiles found in the window, or on their way there
+  std::uint64_t ahead_got = 0, ahead_used = 0;  // tiles read ahead; of these, wanted afterwards
+  std::uint64_t wait_ns = 0;                    // callers' time spent waiting for the store
+};
+
+// How to cut an image into tiles, so that a row of them stays under an eighth of the memory limit (of at
+// least 32 MiB).
 ImageSpec spec_for(Extent, PixelFormat, const Ledger&) noexcept;
 
-// Thread-safe: const members from many threads at once; writers of different pixels too. A reader that races a writer
-// of the same pixels sees old or new ones. Move-only; the destructor drops its image from the store.
+// Thread-safe: const members from many threads at once; writers of different pixels too. A reader that races
+// a writer of the same pixels sees old or new ones. Move-only; the destructor drops its image from the store.
 class PixelCache {
  public:
-  // A new image; all pixels are zero until written (and are not stored until then). Fails with Errc::limit when its
-  // width, height, area or number exceeds a limit, with Errc::invalid when the spec does not hold.
+  // A new image; all pixels are zero until written (and are not stored until then). Fails with Errc::limit
+  // when its width, height, area or number exceeds a limit, with Errc::invalid when the spec does not hold.
   static Result<PixelCache> create(CacheParts, const Call&, const ImageSpec&, CacheOptions = {});
   PixelCache(PixelCache&&) noexcept;
   PixelCache& operator=(PixelCache&&) noexcept;
@@ -63,23 +71,30 @@ class PixelCache {
   const ImageId& id() const noexcept;
   const ImageSpec& spec() const noexcept;
 
-  // Any rectangle, inside the image or out; copies once. Fails with Errc::invalid unless into.size == rect.size and
-  // into.format == spec().format. A written tile that the store no longer has is Errc::unavailable, never blank pixels.
-  // With Reach::hot, Errc::would_wait where a tile is not at hand; `into` is then unspecified.
+  // Any rectangle, inside the image or out; copies once. Fails with Errc::invalid unless into.size ==
+  // rect.size and into.format == spec().format. A written tile that the store no longer has is
+  // Errc::unavailable, never blank pixels. With Reach::hot, Errc::would_wait where a tile is not at hand;
+  // `into` is then unspecified.
   Result<void> read(const Call&, Rect, MutablePixels into, const Outside& = {}) const;
-  // Zero copy when one tile covers rect: that tile, whose first pixel is that of Grid::rect, not of `rect`. nullopt
-  // otherwise, as for virtual pixels, pixels never written, and those still gathering in a draft: read() them.
+  // Zero copy when one tile covers rect: that tile, whose first pixel is that of Grid::rect, not of `rect`.
+  // nullopt otherwise, as for virtual pixels, pixels never written, and those still gathering in a draft:
+  // read() them.
   Result<std::optional<Tile>> view(const Call&, Rect) const;
-  // Fails with Errc::invalid when rect is not inside the image, or `from` differs from it in size or the image in format.
-  // Small writes gather in drafts, which reads overlay; a tile that is whole is put. When that fails its pixels stay
-  // readable here, and sync() tries again. With Reach::hot a tile that is now whole is not put, but Errc::would_wait:
-  // repeat the same write with Reach::deep.
+  // Fails with Errc::invalid when rect is not inside the image, or `from` differs from it in size or the
+  // image in format. Small writes gather in drafts, which reads overlay; a tile that is whole is put. When
+  // that fails its pixels stay readable here, and sync() tries again. With Reach::hot a tile that is now
+  // whole is not put, but Errc::would_wait: repeat the same write with Reach::deep.
   Result<void> write(const Call&, Rect, Pixels from);
   // Freezes the drafts and waits until every put has arrived; reports the first that failed.
   Result<void> sync(const Call&);
 
   // A hint that this rectangle is wanted next. Never waits.
   void expect(Rect) const;
+  // The same from readers that know their order, well ahead of their reads and in the order of their steps (a
+  // step may want many rectangles): what they told is fetched ahead as far as it may be kept, and kept until
+  // its last step is done with. Meanwhile nothing is guessed. An empty rectangle ends the plan, a lower step
+  // begins a new one.
+  void expect(Rect, Pace) const;
   CacheCounts counts() const noexcept;
 
  private:
