@@ -15,7 +15,7 @@ using namespace tile_file;
 
 namespace {
 
-constexpr std::uint64_t clock_leap = 1ull << 32;  // over what a crash made us forget
+constexpr std::uint64_t clock_leap = 1ull << 32;  // over generations that a crash made us forget; twice at most
 constexpr std::size_t piece = 1u << 20;           // bytes copied at once
 
 Result<void> write_mark(DiskFile& file, const Mark& mark, std::uint64_t salt) {
@@ -87,8 +87,11 @@ Result<void> TileFile::load(std::vector<std::string>& complaints) {
   SMALTI_TRY(head_, decode_head(bytes));
   if (head_.image != image_) return fail(Errc::corrupt, "it holds image " + head_.image.text());
   SMALTI_TRY(Scan found, scan(*opened, head_));
-  if (found.end != size) SMALTI_CHECK(opened->resize(found.end));
-  if (found.cut > 0)
+  if (found.whole != size) SMALTI_CHECK(opened->resize(found.whole));
+  if (found.end != found.whole) SMALTI_CHECK(opened->resize(found.end));
+  // What is cut off must not come back behind what is added next.
+  if (found.whole != size || found.end != size) SMALTI_CHECK(opened->sync());
+  if (found.cut > 0 && found.damage.empty())
     complaints.push_back(fmt::format("{}: {} bytes at its end were never acknowledged and are cut off", place(), found.cut));
   if (!found.damage.empty()) {
     damage_ = fmt::format("{} is damaged: {}", place(), found.damage);
@@ -99,7 +102,7 @@ Result<void> TileFile::load(std::vector<std::string>& complaints) {
   serial_ = found.mark.serial;
   synced_end_ = found.mark.end;
   end_ = found.end;
-  clock_ = found.clock + clock_leap;
+  clock_ = found.clock + clock_leap + random_salt() % clock_leap;
   records_ = found.records;
   replacing_ = found.replacing;
   index_ = std::move(found.index);

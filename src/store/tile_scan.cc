@@ -27,10 +27,11 @@ class Scanner {
     SMALTI_CHECK(read_marks());
     SMALTI_CHECK(vouched());
     SMALTI_CHECK(tail());
-    const std::uint64_t whole = at_;
+    out_.whole = at_;
     judge();
+    out_.whole = std::min(out_.whole, gap_at_);
     out_.end = at_;
-    out_.cut = size_ > whole ? size_ - whole : 0;
+    out_.cut = size_ > out_.whole ? size_ - out_.whole : 0;
     out_.clock = std::max(out_.mark.clock, last_generation_);
     return std::move(out_);
   }
@@ -123,6 +124,7 @@ class Scanner {
   // Nothing is ever put into these bytes, so that the next scan, too, sees that something was lost before them.
   void gap(std::uint64_t from) {
     const std::uint64_t until = (from + record_bytes - 1) / record_bytes * record_bytes + record_bytes;
+    gap_at_ = std::min(gap_at_, at_);
     lost(at_, until);
     at_ = until;
   }
@@ -187,6 +189,7 @@ class Scanner {
   std::uint64_t last_generation_ = 0;
   std::uint64_t records_ = 0, replacing_ = 0, tail_records_ = 0, tail_replacing_ = 0;
   std::uint64_t last_lost_ = 0, holes_ = 0;
+  std::uint64_t gap_at_ = ~std::uint64_t{0};
   std::array<std::byte, 4096> window_{};
   std::uint64_t window_at_ = 0;
   std::size_t window_bytes_ = 0;

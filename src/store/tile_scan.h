@@ -21,8 +21,9 @@ using Index = std::unordered_map<Cell, Place, CellHash>;
 struct Scan {
   Index index;
   Mark mark;                    // the one that holds
-  std::uint64_t end = 0;        // of the last record: what follows was never acknowledged
-  std::uint64_t cut = 0;        // bytes of what follows
+  std::uint64_t whole = 0;      // up to here the file is to stay as it is; behind, it is to be all zero ...
+  std::uint64_t end = 0;        // ... up to here, where the next record goes
+  std::uint64_t cut = 0;        // bytes behind `whole` that stand there now
   std::uint64_t clock = 0;      // greater than every generation given out
   std::uint64_t records = 0;    // up to end, including those that were lost
   std::uint64_t replacing = 0;

@@ -96,7 +96,8 @@ class Life {
 
  private:
   void open() {
-    const ImageId image = ImageId::fresh();
+    ImageId image;  // by the seed
+    for (std::byte& each : image.raw) each = static_cast<std::byte>(random_());
     if (store_->open(call_, image, small_image) && !disk_->off()) images[image];
   }
 
