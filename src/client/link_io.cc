@@ -287,7 +287,7 @@ Task<void> Link::take_payload(Connection* connection, std::span<std::byte> into)
   auto rest_of_it = connection->decoder.claim(into);
   while (!rest_of_it.empty()) {
     const auto deadline = Clock::now() + options_.answer;
-    auto got = co_await connection->stream->read_some(rest_of_it, deadline);
+    auto got = co_await connection->stream->read_some(rest_of_it, deadline, rest_of_it.size());
     if (!got) co_return pass(std::move(got.error()));
     if (*got == 0) co_return fail(Errc::unavailable, "the server has closed the connection in the middle of a tile");
     rest_of_it = rest_of_it.subspan(*got);

@@ -60,7 +60,7 @@ class End final : public Stream {
   End(std::shared_ptr<Pipe> pipe, std::size_t side) : pipe_(std::move(pipe)), side_(side) {}
   ~End() override { close(); }
 
-  Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline) override {
+  Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t) override {
     const std::shared_ptr<Pipe> pipe = pipe_;
     Lane& lane = pipe->lanes[1 - side_];
     while (true) {

@@ -23,7 +23,8 @@ class Stream {
   virtual ~Stream() = default;
 
   // At least one byte, at most into.size(); 0 means that the peer has ended its side. Errc::timeout at the deadline.
-  virtual Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline) = 0;
+  // `sure`: so many bytes are certain to come, so that it need not wake up for each few of them.
+  virtual Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t sure = 1) = 0;
   // All of it, gathered without a copy where the transport allows. The spans must stay valid until it returns.
   virtual Task<void> write(std::span<const Bytes> parts, Clock::time_point deadline) = 0;
   // Both directions, at once; pending operations end with Errc::cancelled.

@@ -4,12 +4,14 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <asio/dispatch.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cerrno>
+#include <utility>
 
 #include "net/loop.h"
 #include "net/tcp_socket.h"
@@ -22,6 +24,8 @@ using asio::ip::tcp;
 
 constexpr std::size_t parts_a_call = 64;          // gathered in one system call
 constexpr std::size_t turn_bytes = 1u << 20;      // moved without waiting before others get their turn
+constexpr std::size_t worth_one_read = 16u << 10;  // below it a read is of whatever is there
+constexpr std::size_t wake_for = 128u << 10;       // bytes that are waited for at a time
 constexpr auto never = Clock::time_point::max();
 
 // One direction. The timer is set lazily: while it is set for no later than the deadline it is left alone, and its
@@ -112,7 +116,9 @@ struct TcpStream::State : std::enable_shared_from_this<State> {
   bool loopback = false;
   bool closed = false;
   int fd = -1;
-  std::size_t streak = 0;  // bytes moved since somebody else could run
+  std::size_t streak = 0;   // bytes moved since somebody else could run
+  std::size_t lowest = 1;   // bytes that make the socket readable
+  bool drained = false;     // the last read took all that was there
 
   static Task<void> ready(std::shared_ptr<State> state, Side* side, Clock::time_point deadline);
 };
@@ -151,21 +157,33 @@ std::unique_ptr<TcpStream> stream_over(tcp::socket socket) {
   return std::make_unique<TcpStream>(std::make_unique<TcpStream::Socket>(TcpStream::Socket{std::move(socket)}));
 }
 
-Task<void> TcpStream::readable(Clock::time_point deadline) { return State::ready(state_, &state_->in, deadline); }
+// Each wake-up costs about as much as copying 30 KiB, here and in the sender's kernel, which does the waking.
+Task<void> TcpStream::readable(Clock::time_point deadline, std::size_t enough) {
+  const std::size_t lowest = enough < worth_one_read ? 1 : std::min(enough, wake_for);
+  if (lowest != state_->lowest && !state_->closed) {
+    const int value = static_cast<int>(lowest);
+    ::setsockopt(state_->fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value);
+    state_->lowest = lowest;
+  }
+  return State::ready(state_, &state_->in, deadline);
+}
 Task<void> TcpStream::writable(Clock::time_point deadline) { return State::ready(state_, &state_->out, deadline); }
 
-Task<std::size_t> TcpStream::read_some(std::span<std::byte> into, Clock::time_point deadline) {
+Task<std::size_t> TcpStream::read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t sure) {
   while (true) {
     if (state_->closed) co_return state_->closed_error();
-    const ssize_t got = ::recv(state_->fd, into.data(), into.size(), 0);
+    const bool hopeless = std::exchange(state_->drained, false) && sure >= worth_one_read;
+    const ssize_t got = hopeless ? -1 : ::recv(state_->fd, into.data(), into.size(), 0);
+    if (hopeless) errno = EAGAIN;
     if (got >= 0) {
       const auto bytes = static_cast<std::size_t>(got);
+      state_->drained = bytes < into.size();
       if (owes_a_turn(bytes)) co_await yield();
       co_return bytes;
     }
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) co_return connection_error(state_->peer, errno);
-    auto waited = co_await readable(deadline);
+    auto waited = co_await readable(deadline, sure);
     if (!waited) co_return pass(std::move(waited.error()));
   }
 }

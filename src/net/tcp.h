@@ -17,7 +17,7 @@ class TcpStream final : public Stream {
   TcpStream(const TcpStream&) = delete;
   TcpStream& operator=(const TcpStream&) = delete;
 
-  Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline) override;
+  Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t sure = 1) override;
   Task<void> write(std::span<const Bytes> parts, Clock::time_point deadline) override;
   void close() noexcept override;
   std::string peer() const override;
@@ -30,7 +30,9 @@ class TcpStream final : public Stream {
 
   // For transports on top: the non-blocking descriptor, and when it is worth trying again.
   int descriptor() const noexcept;
-  Task<void> readable(Clock::time_point deadline);
+  // Readable: about `enough` bytes are there, or the peer has ended its side. More than one only while all of them are
+  // sure to come; the system caps it at what its buffers hold.
+  Task<void> readable(Clock::time_point deadline, std::size_t enough = 1);
   Task<void> writable(Clock::time_point deadline);
   // The descriptor, no longer the stream's nor its loop's: the caller closes it. REQUIRES: no operation is pending, and
   // none follows. -1 where the stream was closed.

@@ -39,7 +39,7 @@ Task<std::unique_ptr<SecureStream>> secure_server(std::unique_ptr<TcpStream> tcp
 SecureStream::SecureStream(std::unique_ptr<Session> session) : session_(std::move(session)) {}
 SecureStream::~SecureStream() = default;  // an end that was not announced, unless close() was called
 
-Task<std::size_t> SecureStream::read_some(std::span<std::byte> into, Clock::time_point deadline) {
+Task<std::size_t> SecureStream::read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t sure) {
   Session& session = *session_;
   while (true) {
     std::size_t total = 0;
@@ -62,7 +62,8 @@ Task<std::size_t> SecureStream::read_some(std::span<std::byte> into, Clock::time
     const int state = SSL_get_error(session.ssl.get(), result);
     if (state == SSL_ERROR_ZERO_RETURN) co_return std::size_t{0};
     if (state != SSL_ERROR_WANT_READ) co_return session.failure(result);
-    auto waited = co_await session.tcp->readable(deadline);
+    // OpenSSL holds what there is of a record, less than a whole one.
+    auto waited = co_await session.tcp->readable(deadline, sure > 2 * record ? sure - record : 1);
     if (!waited) co_return pass(std::move(waited.error()));
   }
 }

@@ -18,7 +18,7 @@ class SecureStream final : public Stream {
   explicit SecureStream(std::unique_ptr<Session>);
   ~SecureStream() override;
 
-  Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline) override;
+  Task<std::size_t> read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t sure = 1) override;
   Task<void> write(std::span<const Bytes> parts, Clock::time_point deadline) override;
   void close() noexcept override;
   std::string peer() const override;

@@ -65,7 +65,7 @@ net::Task<native::Frame> NativeConnection::next(Clock::time_point deadline) {
 
 net::Task<void> NativeConnection::fill(std::span<std::byte> into, Clock::time_point deadline) {
   while (!into.empty()) {
-    auto got = co_await stream_->read_some(into, deadline);
+    auto got = co_await stream_->read_some(into, deadline, into.size());
     if (!got) co_return pass(std::move(got.error()));
     if (*got == 0) co_return fail(Errc::corrupt, "the connection ended within a payload");
     into = into.subspan(*got);

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 #include <sys/random.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // its XXH3 uses what this very processor has
+#else
 #include <xxhash.h>
+#endif
 
 #include <cstring>
 
