@@ -6,7 +6,7 @@
 namespace smalti::client {
 
 Fleet::Fleet(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& options)
-    : psk_(options.key ? *options.key : net::Psk(options.secret)) {
+    : loop_(loop), psk_(options.key ? *options.key : net::Psk(options.secret)) {
   const ImageId session = ImageId::fresh();
   std::vector<HostPort> seen;
   for (const HostPort& host : options.hosts) {
@@ -28,9 +28,9 @@ RequestPtr Fleet::request(const Call& call, wire::native::Message message) {
 
 namespace {
 
-Result<void> send_and_wait(const Call& call, const std::vector<std::pair<Link*, RequestPtr>>& all) {
+Result<void> send_and_wait(net::Loop& loop, const Call& call, const std::vector<std::pair<Link*, RequestPtr>>& all) {
   if (all.empty()) return {};
-  const auto latch = std::make_shared<Latch>(all.size());
+  const auto latch = std::make_shared<Latch>(all.size(), &loop);
   std::map<Link*, std::vector<RequestPtr>> by_link;
   for (const auto& [link, request] : all) {
     request->latch = latch;
@@ -49,7 +49,7 @@ Result<void> Fleet::carry_out(const Call& call, const std::vector<Errand>& erran
   std::vector<std::pair<Link*, RequestPtr>> all;
   all.reserve(errands.size());
   for (const Errand& errand : errands) all.emplace_back(members_[errand.server]->link, errand.request);
-  return send_and_wait(call, all);
+  return send_and_wait(loop_, call, all);
 }
 
 Result<void> Fleet::meet(const Call& call) {
@@ -61,7 +61,7 @@ Result<void> Fleet::meet(const Call& call) {
   SMALTI_CHECK(psk_.key());  // here rather than on the loop: it takes a while
   std::vector<std::pair<Link*, RequestPtr>> pings;
   for (const auto& link : links_) pings.emplace_back(link.get(), request(call, wire::native::Ping{}));
-  SMALTI_CHECK(send_and_wait(call, pings));
+  SMALTI_CHECK(send_and_wait(loop_, call, pings));
 
   std::optional<Error> absent;
   for (const auto& [link, ping] : pings) {

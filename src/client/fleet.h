@@ -48,6 +48,7 @@ class Fleet {
   const std::vector<std::unique_ptr<Link>>& links() const noexcept { return links_; }
 
  private:
+  net::Loop& loop_;
   std::vector<std::unique_ptr<Link>> links_;  // as listed
   const net::Psk psk_;
   std::mutex meeting_;

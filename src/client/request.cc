@@ -2,6 +2,7 @@
 
 #include <cassert>
 
+#include "net/loop.h"
 #include "smalti/base/waiting.h"
 
 namespace smalti::client {
@@ -21,11 +22,14 @@ Result<void> Latch::wait(const Call& call) {
   const auto stopped = [this] {
     const std::lock_guard lock(mutex_);
     changed_.notify_all();
+    if (loop_) loop_->look_again();
   };
   const std::stop_callback when_stopped(call.stop, stopped);
   const auto over = [&] { return left_ == 0 || call.stop.stop_requested(); };
   std::unique_lock lock(mutex_);
-  if (call.deadline == Clock::time_point::max())
+  if (loop_)
+    loop_->wait(lock, changed_, call.deadline, over);
+  else if (call.deadline == Clock::time_point::max())
     changed_.wait(lock, over);
   else
     changed_.wait_until(lock, call.deadline, over);

@@ -12,17 +12,23 @@
 #include "smalti/tile/tile.h"
 #include "wire/native.h"
 
+namespace smalti::net {
+class Loop;
+}
+
 namespace smalti::client {
 
 // What a blocked caller waits for: the requests it has sent.
 class Latch {
  public:
-  explicit Latch(std::size_t requests) : left_(requests) {}
+  // With a loop, the one that carries the requests out, the caller helps it while it waits.
+  explicit Latch(std::size_t requests, net::Loop* loop = nullptr) : loop_(loop), left_(requests) {}
   void done();
   // Until all are done, or the caller gives up (then cancelled or timeout).
   Result<void> wait(const Call&);
 
  private:
+  net::Loop* const loop_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t left_;  // guarded by mutex_

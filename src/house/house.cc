@@ -64,7 +64,8 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
     SMALTI_TRY(house->engine, ops::start_engine({threads}, log));
   }
   if (purpose == Purpose::server || goes_further(house->config, purpose))
-    house->loop = std::make_unique<net::Loop>();
+    house->loop = std::make_unique<net::Loop>(purpose == Purpose::client ? net::Loop::Lent::to_callers
+                                                                          : net::Loop::Lent::no);
   house->behind = std::make_unique<Pool>(behind_threads);
   house->ahead = std::make_unique<Pool>(ahead_threads);
   SMALTI_TRY(std::vector<Tier> tiers, tiers_of(*house, purpose));

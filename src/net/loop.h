@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <exception>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -37,7 +38,10 @@ namespace smalti::net {
 // where they refer to what dies earlier.
 class Loop {
  public:
-  Loop();
+  // Whether callers that wait() for something run the loop themselves meanwhile. They see to it that the answers they
+  // wait for need no other thread; what nobody waits for may lie for some milliseconds behind them. So for clients.
+  enum class Lent : std::uint8_t { no, to_callers };
+  explicit Loop(Lent lent = Lent::no);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -50,8 +54,14 @@ class Loop {
   // Errc::cancelled.
   template <class T>
   Result<T> run(Task<T> task);
+  // Waits on a condition that the loop makes true: see Wheel::wait(). Never on a loop thread.
+  void wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, Clock::time_point until,
+            const std::function<bool()>& over);
+  // For whoever makes such a condition true from elsewhere, behind its own notification.
+  void look_again();
 
  private:
+  void recall();
   struct Engine;
   std::unique_ptr<Engine> engine_;
 };
@@ -130,6 +140,7 @@ Result<T> Loop::run(Task<T> task) {
   assert(!on_loop_thread());
   std::promise<Result<T>> promise;
   auto future = promise.get_future();
+  recall();
   asio::co_spawn(executor(), std::move(task),
                  [promise = std::move(promise)](std::exception_ptr error, Result<T> result) mutable {
                    if (error) detail::rethrow(error);

@@ -68,7 +68,7 @@ class ClusterTest : public testing::Test {
 
   const Call call_;
   net::Loop server_loop_;
-  net::Loop loop_;
+  net::Loop loop_{net::Loop::Lent::to_callers};
   TileHeap heap_;
   Log log_;
   ClusterOptions options_;

@@ -36,7 +36,7 @@ struct ClusterRig : Rig {
 
   std::vector<std::unique_ptr<RealServer>> servers;
   Log log;
-  net::Loop loop;
+  net::Loop loop{net::Loop::Lent::to_callers};
 };
 
 std::vector<StoreUnderTest> stores() {
