@@ -46,8 +46,8 @@ class Run:
 class Server:
     """A pixel server in a process of its own."""
 
-    def __init__(self, process, address, log):
-        self.process, self.address, self.log = process, address, log
+    def __init__(self, process, address, log, state):
+        self.process, self.address, self.log, self.state = process, address, log, state
 
     @property
     def text(self):
@@ -84,6 +84,9 @@ class Stage:
                     process.send_signal(signal.SIGCONT)
                 process.kill()
                 process.wait(PATIENCE)
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def path(self, name):
@@ -116,21 +119,24 @@ class Stage:
         out, err = process.communicate(timeout=timeout)
         return Run(process, out, err)
 
-    def serve(self, *words, port="127.0.0.1:0", program=SMALTI, policy="policy", prefix=(), **more):
-        """Starts a server and waits for its ready line, which names the address it serves on."""
+    def serve(self, *words, port="127.0.0.1:0", program=SMALTI, policy="policy", prefix=(), state=None, **more):
+        """Starts a server and waits for its ready line, which names the address it serves on.
+
+        One with the state of an earlier one has its id, too."""
         number = len(self.processes)
+        state = state or self.path(f"state-{number}")
         log = self.folder / f"server-{number}.log"
         with log.open("w") as err:
             process = subprocess.Popen([*prefix, str(program), *map(str, words), "-distribute-cache", str(port)],
                                        stdout=subprocess.PIPE, stderr=err, text=True, cwd=self.folder,
-                                       env=self.environment(policy, XDG_STATE_HOME=self.path(f"state-{number}"), **more))
+                                       env=self.environment(policy, XDG_STATE_HOME=state, **more))
         self.processes.append(process)
         ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
         line = process.stdout.readline() if ready else ""
         found = re.search(r"(\[[0-9a-f:]+\]|[0-9.]+):(\d+)", line)
         if not found:
             raise AssertionError(f"the server said {line!r} and {log.read_text()!r}")
-        return Server(process, f"{found[1]}:{found[2]}", log)
+        return Server(process, f"{found[1]}:{found[2]}", log, state)
 
     def servers(self, count, *words, **more):
         return [self.serve(*words, **more) for _ in range(count)]

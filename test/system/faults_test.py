@@ -1,0 +1,179 @@
+"""Faults at random moments of the main job: whatever happens to servers and wires, the result is byte-identical, or there is a
+clear error that names server and image, a non-zero exit, and nothing left behind.
+
+The seed is printed; SMALTI_SEED gives one, SMALTI_SECONDS says for how long (each test stops before a trial that would begin
+later; by default 8).
+"""
+import filecmp
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import threading
+import time
+import unittest
+
+from fault_proxy import KINDS, FaultProxy, arm_at_random
+from stage import NOTHING_HERE, SMALTI, StageCase, photograph
+
+SEED = int(os.environ.get("SMALTI_SEED", random.SystemRandom().randrange(1 << 32)))
+SECONDS = float(os.environ.get("SMALTI_SECONDS", 8))
+JOB = ("-sharpen", "5x2")
+PLAIN = ("-define", "cache:encryption=none")
+
+
+def needs_replicas(test):
+    known = subprocess.run([SMALTI, "-help"], capture_output=True, text=True).stdout
+    return unittest.skipUnless("cache:replicas" in known, "this smalti has no replicas")(test)
+
+
+class Faults(StageCase):
+    def setUp(self):
+        super().setUp()
+        self.choose = random.Random(f"{SEED}.{self._testMethodName}")
+        print(f"\nSMALTI_SEED={SEED}", flush=True)
+        self.assertSucceeds(self.stage.run(photograph(), "-crop", "1600x1000+500+300", "+repage", "in.jpg"))
+        self.assertSucceeds(self.stage.run("in.jpg", *JOB, "expected.png"))
+
+    def serve(self, count, *words):
+        self.words = words
+        self.servers = [self.stage.serve(*words) for _ in range(count)]
+
+    def start_again(self, n):
+        """An empty one under the same address, with the same id."""
+        old = self.servers[n]
+        self.servers[n] = self.stage.serve(*self.words, port=old.address, state=old.state)
+
+    def job(self, addresses, *defines):
+        return self.stage.start(*NOTHING_HERE, "-define", "registry:cache:hosts=" + ",".join(addresses), "-define",
+                                "cache:placement=sharded", *defines, "in.jpg", *JOB, "out.png")
+
+    def judge(self, job, must_succeed, what):
+        """True when the job succeeded. Whatever else it did is checked."""
+        out, err = job.communicate(timeout=180)
+        story = f"seed {SEED}: {what}: exit {job.returncode}\n{out}\n{err}"
+        result = pathlib.Path(self.stage.path("out.png"))
+        left = [p.name for p in self.stage.folder.iterdir() if p.name.startswith(".")] + [*os.listdir(self.stage.temporary)]
+        self.assertEqual(left, [], f"temporary files remain; {story}")
+        if job.returncode == 0:
+            self.assertTrue(filecmp.cmp(result, self.stage.path("expected.png"), shallow=False), f"wrong pixels; {story}")
+            result.unlink()
+            return True
+        self.assertFalse(result.exists(), f"a half-written result; {story}")
+        self.assertGreater(job.returncode, 0, story)
+        self.assertFalse(must_succeed, story)
+        self.assertRegex(err, r"127\.0\.0\.1:\d+|image [0-9a-f]{32}|in\.jpg", story)
+        return False
+
+    def trials(self, one):
+        end = time.monotonic() + SECONDS
+        done = {True: 0, False: 0}
+        while time.monotonic() < end:
+            done[one()] += 1
+        print(f"{self._testMethodName}: {done[True]} the same, {done[False]} refused", flush=True)
+        self.assertGreater(sum(done.values()), 0)
+        return done
+
+    def wait_in(self, job, most):
+        """Somewhere within the job."""
+        try:
+            job.wait(self.choose.uniform(0, most))
+        except subprocess.TimeoutExpired:
+            pass
+
+    def usual_time(self, *defines):
+        start = time.monotonic()
+        job = self.job([s.address for s in self.servers], *defines)
+        self.assertTrue(self.judge(job, True, "undisturbed"))
+        return time.monotonic() - start
+
+    def process_fault(self, most, must_succeed, *defines):
+        """Kills, stops or restarts one server somewhere in the job."""
+        job = self.job([s.address for s in self.servers], *defines)
+        self.wait_in(job, most)
+        n = self.choose.randrange(len(self.servers))
+        kind = self.choose.choice(("kill", "restart", "stop"))
+        server = self.servers[n]
+        if kind == "stop":
+            server.signal(signal.SIGSTOP)
+            wake = threading.Timer(self.choose.uniform(0.1, 3), server.signal, [signal.SIGCONT])
+            wake.start()
+        else:
+            server.kill()
+            if kind == "restart":
+                self.start_again(n)
+        same = self.judge(job, must_succeed or kind == "stop", f"{kind} {server.address}")
+        if kind == "stop":
+            wake.join()
+        elif kind == "kill":
+            self.start_again(n)
+        return same
+
+    def test_processes_fail_without_replicas(self):
+        self.serve(2)
+        most = self.usual_time()
+        self.trials(lambda: self.process_fault(most, False))
+
+    @needs_replicas
+    def test_processes_fail_with_two_replicas(self):
+        self.serve(3)
+        defines = ("-define", "cache:replicas=2")
+        most = self.usual_time(*defines)
+        self.trials(lambda: self.process_fault(most, True, *defines))
+
+    def wire_fault(self, proxies, must_succeed, *defines):
+        before = {id(p): len(p.done) for p in proxies}
+        for proxy in proxies:
+            proxy.armed.clear()
+        # With replicas one server is spared at a time: nobody promises to survive two.
+        for proxy in [self.choose.choice(proxies)] if must_succeed else proxies:
+            arm_at_random(proxy, self.choose, KINDS, self.choose.randrange(1, 4), 6_000_000)
+        job = self.job([p.address for p in proxies], *defines)
+        same = self.judge(job, must_succeed, "wire")
+        self.struck += [f for p in proxies for f in p.done[before[id(p)]:]]
+        return same
+
+    def wires_fail(self, servers, must_succeed, *defines):
+        self.struck = []
+        self.serve(servers, *(PLAIN if PLAIN[1] in defines else ()))
+        proxies = [self.enter(FaultProxy(s.address)) for s in self.servers]
+        self.trials(lambda: self.wire_fault(proxies, must_succeed, *defines))
+        print(f"struck: {len(self.struck)}", flush=True)
+
+    def enter(self, context):
+        self.addCleanup(context.__exit__)
+        return context.__enter__()
+
+    def test_wires_fail_with_tls(self):
+        self.wires_fail(2, False)
+
+    def test_wires_fail_in_the_clear_where_only_checksums_help(self):
+        self.wires_fail(2, False, *PLAIN)
+
+    @needs_replicas
+    def test_wires_fail_with_two_replicas_in_the_clear(self):
+        self.wires_fail(3, True, *PLAIN, "-define", "cache:replicas=2")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "a small file system needs root")
+class FullDisk(StageCase):
+    def test_a_servers_full_disk_is_told(self):
+        """The limit allows more than the disk has."""
+        disk = pathlib.Path(self.stage.path("small"))
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, text=True)
+        if mounted.returncode:
+            self.skipTest("no small file system: " + mounted.stderr)
+        self.addCleanup(subprocess.run, ["umount", "-l", str(disk)])
+        server = self.stage.serve("-limit", "memory", "1MiB", "-limit", "map", "0", "-limit", "disk", "1GiB", "-define",
+                                  f"registry:temporary-path={disk}")
+        self.assertSucceeds(self.stage.run(photograph(), "-crop", "1600x1000+500+300", "+repage", "in.jpg"))
+        run = self.stage.run(*NOTHING_HERE, "-define", f"registry:cache:hosts={server.address}", "in.jpg", *JOB, "out.png")
+        self.assertFailsWith(run, "cache resources exhausted", output="out.png")
+        self.assertEqual(server.process.poll(), None, "the server died of it")
+        self.assertEqual(os.listdir(disk), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
