@@ -46,4 +46,8 @@ function(smalti_test_folder name)
     list(APPEND labels concurrent)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${labels}")
+  if(SMALTI_SANITIZE)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT
+                         "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/test/sanitizers/leaks.txt")
+  endif()
 endfunction()

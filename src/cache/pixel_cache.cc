@@ -96,7 +96,10 @@ Result<PixelCache> PixelCache::create(CacheParts parts, const Call& call, const 
   SMALTI_CHECK(spec.check());
   SMALTI_CHECK(parts.ledger.fits(Resource::width, spec.size.w));
   SMALTI_CHECK(parts.ledger.fits(Resource::height, spec.size.h));
-  SMALTI_TRY(Hold listed, parts.ledger.take(Resource::list_length, 1));
+  Hold listed;
+  if (options.listed) {
+    SMALTI_TRY(listed, parts.ledger.take(Resource::list_length, 1));
+  }
   const cache::WorkingSetPlan plan = plan_for(spec, options, parts.ledger);
   auto core = std::make_shared<Core>(std::move(parts), spec, options, plan, std::move(listed));
   if (Result<void> opened = core->parts.store->open(call, core->id, spec); !opened) {

@@ -25,6 +25,10 @@ constexpr std::array<std::string_view, 7> lists{"cache",  "define",   "operator"
 constexpr std::array<std::string_view, 11> gravities{"None",      "Center",    "East",      "Forget",
                                                      "NorthEast", "North",     "NorthWest", "SouthEast",
                                                      "South",     "SouthWest", "West"};
+constexpr std::array<std::string_view, 3> units{"PixelsPerInch", "PixelsPerCentimeter", "Undefined"};
+constexpr std::array<std::string_view, 8> interlaces{"None",      "Line", "Plane", "JPEG",
+                                                     "Partition", "PNG",  "GIF",   "Undefined"};
+constexpr std::string_view no_effect = "taken, and without effect here";
 // Events of ImageMagick's that -debug may name; of ours there is one.
 constexpr std::array<std::string_view, 9> debug_events{"all",    "cache",    "none",  "exception", "locale",
                                                        "policy", "resource", "trace", "configure"};
@@ -60,6 +64,9 @@ Result<void> one_of(const Use& use, std::string_view what, std::span<const std::
 Result<void> a_virtual_pixel(const Use& use) { return one_of(use, "virtual pixel method", virtual_pixels); }
 Result<void> a_list(const Use& use) { return one_of(use, "list type", lists); }
 Result<void> a_gravity(const Use& use) { return one_of(use, "gravity", gravities); }
+
+Result<void> a_unit(const Use& use) { return one_of(use, "units type", units); }
+Result<void> an_interlace(const Use& use) { return one_of(use, "interlace type", interlaces); }
 
 Result<void> not_empty(const Use& use) {
   if (!use.words[0].empty()) return {};
@@ -240,23 +247,51 @@ Result<void> take_write(Line& line, const Use& use) {
 }
 
 // section, name, argument, words, minus, plus, plus_words, take, check, help
+// What can only make a difference in programs that do more: so that scripts need no change.
+Result<void> take_nothing(Line&, const Use&) { return {}; }
+
+Result<void> take_switch(Line& line, const Use& use) {
+  line.settings[std::string(use.row.name)] = use.plus ? "false" : "true";
+  return {};
+}
+
 constexpr std::array rows{
+    OptionRow{Section::settings, "adjoin", "", 0, true, true, 0, take_switch, nullptr,
+              "several pictures in one file, where its format can (TIFF); +adjoin: each in its own"},
     OptionRow{Section::settings, "background", "COLOR", 1, true, true, 0, take_setting, not_empty,
               "the background colour"},
     OptionRow{Section::settings, "compress", "TYPE", 1, true, true, 0, take_setting, not_empty,
               "compression of the written file, where its format has a choice"},
     OptionRow{Section::settings, "define", "KEY=VALUE", 1, true, true, 1, take_define, nullptr,
               "a setting of the cache or of a format; see below"},
+    OptionRow{Section::settings, "density", "WxH", 1, true, true, 0, take_setting, geometry,
+              "resolution of the written file"},
     OptionRow{Section::settings, "depth", "BITS", 1, true, true, 0, take_setting, number_from<1, 64>,
               "bits of a sample in the written file"},
+    OptionRow{Section::settings, "filter", "NAME", 1, true, true, 0, take_setting, not_empty,
+              "how -resize mixes samples: Lanczos, Mitchell, Catrom, Triangle, Box, Point..."},
     OptionRow{Section::settings, "gravity", "DIRECTION", 1, true, true, 0, take_setting, a_gravity,
               "the corner or side that offsets count from"},
+    OptionRow{Section::settings, "interlace", "TYPE", 1, true, true, 0, take_setting, an_interlace,
+              "None, or Line, Plane, JPEG, PNG: a progressive JPEG or an interlaced PNG"},
+    OptionRow{Section::settings, "page", "WxH+X+Y", 1, true, true, 0, take_setting, geometry,
+              "canvas and place of images that are read from here on"},
     OptionRow{Section::settings, "quality", "N", 1, true, true, 0, take_setting, number_from<0, 100>,
               "quality or effort of compression in the written file"},
+    OptionRow{Section::settings, "sampling-factor", "FACTOR", 1, true, true, 0, take_setting, not_empty,
+              "colours of a JPEG: 4:4:4 (1x1) or 4:2:0 (2x2)"},
     OptionRow{Section::settings, "size", "WxH", 1, true, true, 0, take_setting, geometry,
               "size of what has none of its own (canvas:)"},
+    OptionRow{Section::settings, "units", "UNIT", 1, true, true, 0, take_setting, a_unit,
+              "of the resolution: PixelsPerInch or PixelsPerCentimeter"},
     OptionRow{Section::settings, "virtual-pixel", "METHOD", 1, true, true, 0, take_setting, a_virtual_pixel,
               "what lies outside an image; -list virtual-pixel"},
+    OptionRow{Section::settings, "antialias", "", 0, true, true, 0, take_nothing, nullptr, no_effect},
+    OptionRow{Section::settings, "dither", "METHOD", 1, true, true, 0, take_nothing, nullptr, no_effect},
+    OptionRow{Section::settings, "regard-warnings", "", 0, true, true, 0, take_nothing, nullptr, no_effect},
+    OptionRow{Section::settings, "respect-parentheses", "", 0, true, true, 0, take_nothing, nullptr,
+              no_effect},
+    OptionRow{Section::settings, "synchronize", "", 0, true, true, 0, take_nothing, nullptr, no_effect},
     OptionRow{Section::stack, "clone", "INDEXES", 1, true, true, 0, take_indexes<Verb::clone>, nullptr,
               "copy images of the sequence; +clone the last"},
     OptionRow{Section::stack, "delete", "INDEXES", 1, true, true, 0, take_indexes<Verb::remove>, nullptr,

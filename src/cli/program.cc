@@ -25,6 +25,7 @@ namespace smalti::cli {
 
 namespace {
 
+// Work that is done sooner draws no bar, unless -monitor asks for it.
 constexpr auto quiet_for = std::chrono::seconds(1);
 
 std::string_view name_of_program(std::span<const std::string_view> argv) {
@@ -40,8 +41,8 @@ bool print(std::string_view text) {
 // Lines for people on stderr, whole, and never through the progress bar.
 class Voice {
  public:
-  Voice(std::string_view name, ProgressStyle style)
-      : name_(name), bar_(STDERR_FILENO, style, Clock::duration{quiet_for}) {}
+  Voice(std::string_view name, ProgressStyle style, Clock::duration quiet)
+      : name_(name), bar_(STDERR_FILENO, style, quiet) {}
 
   void line(std::string_view text) {
     const std::lock_guard lock(mutex_);
@@ -165,7 +166,8 @@ int program(std::span<const std::string_view> argv, const Environment& environme
   const auto operators = ops::operators();
   const auto script = parse(argv, operators);
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  Voice voice(name, style_for(terminal, script && script->monitor));
+  const bool monitor = script && script->monitor;
+  Voice voice(name, style_for(terminal, monitor), monitor ? Clock::duration{} : Clock::duration{quiet_for});
   if (!script) {
     voice.complain(script.error().what);
     return 1;

@@ -6,11 +6,8 @@
 #include <charconv>
 #include <functional>
 #include <iterator>
-#include <numeric>
 #include <utility>
 #include <vector>
-
-#include "ops/names.h"
 
 namespace smalti::cli {
 
@@ -102,6 +99,12 @@ class Runner {
     if (script_.verbose && !only_described_)
       for (const ops::Picture& picture : pictures)
         say_(fmt::format("{}: read in {:.3f} s", described(ops::facts_of(picture)), seconds_since(from)));
+    if (const auto page = step.settings.find("page"); page != step.settings.end()) {
+      const ops::Operation lay{"repage", page->second, step.settings};
+      for (ops::Picture& picture : pictures) {
+        SMALTI_TRY(picture, ops::apply(workshop_, call_, picture, lay));
+      }
+    }
     std::move(pictures.begin(), pictures.end(), std::back_inserter(current()));
     return {};
   }
@@ -109,10 +112,14 @@ class Runner {
   Result<void> apply(const Step& step) {
     SMALTI_CHECK(some(step.name));
     const ops::Operation operation{step.name, step.argument, settings_of(step)};
+    Pictures made;
     for (ops::Picture& picture : current()) {
-      SMALTI_TRY(picture, ops::apply(workshop_, call_, picture, operation));
+      SMALTI_TRY(Pictures parts, ops::apply_each(workshop_, call_, picture, operation));
+      picture = {};  // what only it held is free for the next
+      std::move(parts.begin(), parts.end(), std::back_inserter(made));
       SMALTI_CHECK(call_.alive());
     }
+    current() = std::move(made);
     return {};
   }
 
@@ -125,25 +132,10 @@ class Runner {
         SMALTI_TRY(picture, ops::cached(workshop_, call_, picture));
       }
     }
-    SMALTI_CHECK(write_all(step));
+    SMALTI_CHECK(ops::write_pictures(workshop_, call_, current(), step.name, settings_of(step)));
     if (script_.verbose && !only_described_)
       say_(fmt::format("{}: {} image{} written in {:.3f} s", step.name, current().size(),
                        current().size() == 1 ? "" : "s", seconds_since(from)));
-    return {};
-  }
-
-  // With a %d in the name each image goes to a file of its own. Their numbers are the scenes they had in
-  // their files where these only grow, and else count on from the first.
-  Result<void> write_all(const Step& step) {
-    if (current().size() < 2 || !ops::has_scene(step.name))
-      return ops::write_pictures(workshop_, call_, current(), step.name, settings_of(step));
-    std::vector<std::uint32_t> scenes;
-    for (const ops::Picture& picture : current()) scenes.push_back(ops::facts_of(picture).scene);
-    if (std::adjacent_find(scenes.begin(), scenes.end(), std::greater_equal<>()) != scenes.end())
-      std::iota(scenes.begin(), scenes.end(), scenes.front());
-    for (std::size_t i = 0; i < scenes.size(); ++i)
-      SMALTI_CHECK(ops::write_picture(workshop_, call_, current()[i], ops::with_scene(step.name, scenes[i]),
-                                      settings_of(step)));
     return {};
   }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "ops/foresight.h"
+#include "ops/op_settings.h"
 #include "policy/words.h"
 
 namespace smalti::ops {
@@ -77,11 +78,6 @@ Result<void> run_save(const Encode& job, Sink& sink, Save save) {
   return {};
 }
 
-std::string_view setting(const Settings& settings, std::string_view name) {
-  const auto found = settings.find(name);
-  return found == settings.end() ? std::string_view() : std::string_view(found->second);
-}
-
 void put32(std::vector<std::byte>& out, std::uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::byte>(value >> shift));
 }
@@ -137,11 +133,34 @@ Result<std::optional<int>> quality_of(const Settings& settings) {
   return std::optional<int>(quality);
 }
 
+bool interlaced(const Settings& settings) {
+  const std::string_view word = setting(settings, "interlace");
+  return !word.empty() && !same_word(word, "none") && !same_word(word, "undefined");
+}
+
+namespace {
+
+// Whether colours are halved in both directions. Unset: below quality 90, as ImageMagick does.
+Result<VipsForeignSubsample> subsampling(const Settings& settings) {
+  std::string_view word = setting(settings, "sampling-factor");
+  if (word.empty()) return VIPS_FOREIGN_SUBSAMPLE_AUTO;
+  word = word.substr(0, word.find(','));  // of the first component: the others are 1x1
+  if (word == "4:4:4" || word == "1x1" || word == "1") return VIPS_FOREIGN_SUBSAMPLE_OFF;
+  if (word == "4:2:0" || word == "2x2" || word == "2") return VIPS_FOREIGN_SUBSAMPLE_ON;
+  return fail(Errc::unsupported,
+              fmt::format("-sampling-factor '{}' is not offered: take 4:4:4 (1x1) or 4:2:0 (2x2)", word));
+}
+
+}  // namespace
+
 Result<void> save_jpeg(const Encode& job) {
   SMALTI_TRY(const auto quality, quality_of(job.settings));
+  SMALTI_TRY(const auto colors, subsampling(job.settings));
+  const bool passes = interlaced(job.settings);
   Sink sink{job, {}, 0, 0};
   return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
-    return vips_jpegsave_target(image, target, "Q", std::max(quality.value_or(92), 1), nullptr);
+    return vips_jpegsave_target(image, target, "Q", std::max(quality.value_or(92), 1), "subsample-mode", colors,
+                                "interlace", passes ? TRUE : FALSE, nullptr);
   });
 }
 
@@ -154,10 +173,12 @@ Result<void> save_png(const Encode& job) {
                                       VIPS_FOREIGN_PNG_FILTER_UP,    VIPS_FOREIGN_PNG_FILTER_AVG,
                                       VIPS_FOREIGN_PNG_FILTER_PAETH, VIPS_FOREIGN_PNG_FILTER_ALL};
   const int level = quality ? std::min(*quality / 10, 9) : 6;
+  const bool passes = interlaced(job.settings);
   const auto filter = filters[quality ? static_cast<std::size_t>(std::min(*quality % 10, 5)) : 0];
   Sink sink{job, png_page(job), 33, 0};  // behind signature and IHDR
   return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
-    return vips_pngsave_target(image, target, "compression", level, "filter", filter, nullptr);
+    return vips_pngsave_target(image, target, "compression", level, "filter", filter, "interlace",
+                               passes ? TRUE : FALSE, nullptr);
   });
 }
 
@@ -186,7 +207,8 @@ Result<void> save_tiff(const Encode& job) {
   return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
     return vips_tiffsave_target(image, target, "compression", found->second, "Q",
                                 std::max(quality.value_or(92), 1), "bigtiff", big ? TRUE : FALSE, "predictor",
-                                VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, nullptr);
+                                VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, "page-height", job.page_height,
+                                nullptr);
   });
 }
 

@@ -21,6 +21,7 @@ struct Encode {
   const VipsPtr& image;
   bool alpha = false;
   Rect page;              // canvas (0x0: none) and offset
+  int page_height = 0;    // rows of each page, where the image holds several, one below the other; else 0
   std::string_view word;  // as the format was asked for: "pgm", "ppm", "pam"
   const Settings& settings;
   OutFile& file;
@@ -36,5 +37,8 @@ Result<void> save_pnm(const Encode&);
 
 // -quality: nullopt where it is not set; Errc::invalid where it is no number of 0 to 100.
 Result<std::optional<int>> quality_of(const Settings&);
+
+// Whether -interlace asks for passes of growing detail (Line, Plane, Partition, JPEG, PNG; not None).
+bool interlaced(const Settings&);
 
 }  // namespace smalti::ops

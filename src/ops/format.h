@@ -39,6 +39,8 @@ struct Takes {
   bool cmyk = false;
   bool wide = false;             // 16 bits a sample
   bool extra = false;            // channels beyond colour and alpha
+  bool pages = false;            // several pictures, of one size and kind
+  bool interlaced = false;       // in passes of growing detail
   std::uint32_t most_side = 0;   // pixels
   std::uint64_t held_bytes = 0;  // bytes a pixel that the encoder keeps of the whole image
 };

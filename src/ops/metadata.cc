@@ -1,7 +1,13 @@
 #include "ops/metadata.h"
 
+#include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
+
+#include "ops/op_geometry.h"
+#include "ops/op_settings.h"
+#include "policy/words.h"
 
 namespace smalti::ops {
 
@@ -57,6 +63,41 @@ void take_resolution_from_exif(VipsImage* image) {
   if (x <= 0 || y <= 0 || x > 1e6 || y > 1e6) return;
   image->Xres = x / millimetres;
   image->Yres = y / millimetres;
+}
+
+void strip_metadata(VipsImage* image) {
+  char** fields = vips_image_get_fields(image);
+  for (char** field = fields; field && *field; ++field) {
+    const std::string_view name(*field);
+    const bool of_pixels = std::find(left_behind.begin(), left_behind.end(), name) != left_behind.end();
+    if (!of_pixels && name != VIPS_META_RESOLUTION_UNIT) vips_image_remove(image, *field);
+  }
+  g_strfreev(fields);
+}
+
+void set_upright(VipsImage* image) {
+  vips_autorot_remove_angle(image);
+  vips_image_set_int(image, VIPS_META_ORIENTATION, 1);
+}
+
+Result<void> set_resolution(VipsImage* image, const Settings& settings) {
+  const std::string_view units = setting(settings, "units"), density = setting(settings, "density");
+  const bool centimetres = same_word(units, "PixelsPerCentimeter");
+  if (!units.empty() && !centimetres && !same_word(units, "PixelsPerInch") && !same_word(units, "Undefined"))
+    return fail(Errc::invalid, "-units '" + std::string(units) +
+                                   "' is not known: give PixelsPerInch, PixelsPerCentimeter or Undefined");
+  if (!units.empty() || !density.empty())
+    vips_image_set_string(image, VIPS_META_RESOLUTION_UNIT, centimetres ? "cm" : "in");
+  if (density.empty()) return {};
+  SMALTI_TRY(const Geometry asked, parse_geometry("-density", density));
+  const double x = asked.w.value_or(0), y = asked.h.value_or(x);
+  if (x <= 0 || y <= 0 || x > 1e6 || y > 1e6)
+    return fail(Errc::invalid,
+                "-density '" + std::string(density) + "': give a number above 0, or two as in 300x150");
+  const double millimetres = centimetres ? 10.0 : 25.4;
+  image->Xres = x / millimetres;
+  image->Yres = y / millimetres;
+  return {};
 }
 
 void copy_metadata(VipsImage* from, VipsImage* to) {

@@ -1,6 +1,7 @@
 // What travels beside the pixels.
 #pragma once
 
+#include "ops/picture.h"
 #include "ops/vips.h"
 
 namespace smalti::ops {
@@ -12,5 +13,14 @@ void copy_metadata(VipsImage* from, VipsImage* to);
 // Formats without a resolution of their own (WebP) tell it in their EXIF. Leaves an image that has one as it
 // is.
 void take_resolution_from_exif(VipsImage*);
+
+// Takes all of it away but the resolution: -strip. REQUIRES, here and below: nobody else has the image yet.
+void strip_metadata(VipsImage*);
+
+// The pixels lie as they are to be seen.
+void set_upright(VipsImage*);
+
+// -density and -units, where they are set. Errc::invalid on what is neither.
+Result<void> set_resolution(VipsImage*, const Settings&);
 
 }  // namespace smalti::ops

@@ -96,12 +96,32 @@ Result<PictureState> turned(const PictureState& in, int quarter_turns) {
   return out;
 }
 
+// By EXIF's number: 1 lies as it is seen.
+Result<PictureState> upright(const PictureState& in, int orientation) {
+  const bool mirrored_too = orientation == 5 || orientation == 7;
+  switch (orientation) {
+    case 2:
+      return flopped(in);
+    case 3:
+      return turned(in, 2);
+    case 4:
+      return flipped(in);
+    case 5:
+    case 6:
+    case 7: {
+      SMALTI_TRY(const PictureState quarter, turned(in, 1));
+      if (!mirrored_too) return quarter.with(share(quarter.image));
+      return orientation == 5 ? flopped(quarter) : flipped(quarter);
+    }
+    case 8:
+      return turned(in, 3);
+    default:
+      return in.with(share(in.image));
+  }
+}
+
 Result<PictureState> cut(const PictureState& in, std::string_view text, std::string_view gravity) {
   SMALTI_TRY(const Geometry geometry, parse_geometry("-crop", text));
-  if (!geometry.x && (geometry.w.value_or(0) > 0 || geometry.h.value_or(0) > 0))
-    return fail(Errc::unsupported,
-                "-crop '" + std::string(text) +
-                    "' would cut the picture into many: give an offset, as in 640x480+0+0");
   SMALTI_TRY(const Crop crop, cropped(geometry, extent_of(in.image.get()), in.page, gravity));
   const VipsRect rect = to_vips(crop.cut);
   SMALTI_TRY(VipsPtr image, operated("crop", [&](VipsImage** out) {

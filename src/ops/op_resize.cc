@@ -4,12 +4,14 @@
 #include <cmath>
 #include <memory>
 #include <numbers>
+#include <string>
 #include <utility>
 
 #include "ops/foresight.h"
 #include "ops/op_alpha.h"
 #include "ops/op_loops.h"
 #include "ops/op_point.h"
+#include "policy/words.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")  // vectorises the loops
@@ -24,15 +26,47 @@ double sinc(double x) {
   return std::sin(angle) / angle;
 }
 
+double lanczos2(double x) { return std::abs(x) < 2 ? sinc(x) * sinc(x / 2) : 0.0; }
 double lanczos3(double x) { return std::abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0.0; }
 
-// The cubic of Mitchell and Netravali with B = C = 1/3.
-double mitchell(double x) {
+// The family of cubics of Mitchell and Netravali, in thirds of B and C.
+template <int b3, int c3>
+double cubic(double x) {
+  constexpr double b = b3 / 3.0, c = c3 / 3.0;
   x = std::abs(x);
-  if (x < 1) return (7 * x * x * x - 12 * x * x + 16.0 / 3) / 6;
-  if (x < 2) return (-7.0 / 3 * x * x * x + 12 * x * x - 20 * x + 32.0 / 3) / 6;
+  if (x < 1) return ((12 - 9 * b - 6 * c) * x * x * x + (-18 + 12 * b + 6 * c) * x * x + 6 - 2 * b) / 6;
+  if (x < 2)
+    return ((-b - 6 * c) * x * x * x + (6 * b + 30 * c) * x * x + (-12 * b - 48 * c) * x + 8 * b + 24 * c) /
+           6;
   return 0;
 }
+double catmull_rom(double x) {
+  x = std::abs(x);
+  if (x < 1) return (3 * x * x * x - 5 * x * x + 2) / 2;
+  if (x < 2) return (-x * x * x + 5 * x * x - 8 * x + 4) / 2;
+  return 0;
+}
+
+double box(double) { return 1; }  // within its reach
+double triangle(double x) { return std::max(1 - std::abs(x), 0.0); }
+double hermite(double x) {
+  x = std::abs(x);
+  return x < 1 ? (2 * x - 3) * x * x + 1 : 0;
+}
+double quadratic(double x) {
+  x = std::abs(x);
+  if (x < 0.5) return 0.75 - x * x;
+  return x < 1.5 ? 0.5 * (x - 1.5) * (x - 1.5) : 0;
+}
+double gaussian(double x) { return std::exp(-2 * x * x); }  // of deviation 1/2
+
+constexpr Filter filters[] = {
+    {"lanczos", 3, lanczos3},  {"mitchell", 2, cubic<1, 1>}, {"point", 0, box},
+    {"box", 0.5, box},         {"triangle", 1, triangle},    {"bilinear", 1, triangle},
+    {"hermite", 1, hermite},   {"catrom", 2, catmull_rom},   {"spline", 2, cubic<3, 0>},
+    {"lanczos2", 2, lanczos2}, {"gaussian", 2, gaussian},    {"quadratic", 1.5, quadratic},
+};
+constexpr const Filter &lanczos = filters[0], &mitchell = filters[1];
 
 constexpr double tiny = 1e-12;
 constexpr std::size_t most_input =
@@ -173,7 +207,7 @@ Make maker(std::shared_ptr<const Pass> pass) {
   };
 }
 
-Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, std::uint32_t to, Filter filter,
+Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, std::uint32_t to, const Filter& filter,
                          int quantum_depth) {
   const bool wide_in = in->BandFmt == VIPS_FORMAT_USHORT, wide_out = quantum_depth != 8;
   Shape shape = shape_of(in);
@@ -203,15 +237,26 @@ Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, std::uint
 
 }  // namespace
 
-Filter filter_for(Extent from, Extent to, bool alpha) noexcept {
-  const double factor = (static_cast<double>(to.w) / from.w) * (static_cast<double>(to.h) / from.h);
-  return alpha || factor > 1 ? Filter::mitchell : Filter::lanczos;
+Result<const Filter*> filter_named(std::string_view name) {
+  std::string known;
+  for (const Filter& filter : filters) {
+    if (same_word(filter.name, name)) return &filter;
+    known += (known.empty() ? "" : ", ") + std::string(filter.name);
+  }
+  return fail(Errc::unsupported, "-filter '" + std::string(name) + "' is not offered: take one of " + known);
 }
 
-Resampling resampling(std::uint32_t from, std::uint32_t to, Filter filter) {
+const Filter& filter_for(Extent from, Extent to, bool alpha) noexcept {
+  const double factor = (static_cast<double>(to.w) / from.w) * (static_cast<double>(to.h) / from.h);
+  return alpha || factor > 1 ? mitchell : lanczos;
+}
+
+Resampling resampling(std::uint32_t from, std::uint32_t to, const Filter& filter) {
   const double factor = static_cast<double>(to) / from;
-  const double stretch = std::max(1 / factor + tiny, 1.0);  // of the filter, over what is merged
-  const double reach = stretch * (filter == Filter::lanczos ? 3 : 2);
+  const double wide = std::max(1 / factor + tiny, 1.0);
+  const bool one = wide * filter.reach < 0.5;
+  const double stretch = one ? 1.0 : wide;  // of the filter, over what is merged
+  const double reach = one ? 0.5 : stretch * filter.reach;
   Resampling plan;
   plan.mixes.reserve(to);
   for (std::uint32_t i = 0; i < to; ++i) {
@@ -222,7 +267,7 @@ Resampling resampling(std::uint32_t from, std::uint32_t to, Filter filter) {
     double sum = 0;
     for (std::int64_t n = begin; n < end; ++n) {
       const double at = (static_cast<double>(n) - middle + 0.5) / stretch;
-      const double weight = filter == Filter::lanczos ? lanczos3(at) : mitchell(at);
+      const double weight = filter.weight(at);
       plan.weights.push_back(weight);
       sum += weight;
     }
@@ -232,11 +277,12 @@ Resampling resampling(std::uint32_t from, std::uint32_t to, Filter filter) {
   return plan;
 }
 
-Result<VipsPtr> resized_image(const VipsPtr& given, bool alpha, Extent to, int quantum_depth) {
+Result<VipsPtr> resized_image(const VipsPtr& given, bool alpha, Extent to, int quantum_depth,
+                              const Filter* asked) {
   const Extent from = extent_of(given.get());
   if (from == to) return share(given);
   SMALTI_TRY(const VipsPtr in, quantum_depth == 8 ? to_depth(given, 8) : Result<VipsPtr>(share(given)));
-  const Filter filter = filter_for(from, to, alpha);
+  const Filter& filter = asked ? *asked : filter_for(from, to, alpha);
   // The direction that grows more (or shrinks less) goes first; each pass is rounded to samples.
   const bool rows_first = static_cast<double>(to.w) / from.w > static_cast<double>(to.h) / from.h;
   SMALTI_TRY(const VipsPtr half,

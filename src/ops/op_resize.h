@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "ops/op_lazy.h"
@@ -19,14 +20,23 @@ struct Resampling {
   std::vector<double> weights;  // of each mix they sum to 1
 };
 
+// How much a sample counts by its distance, in samples of the coarser side; nothing beyond `reach`.
+struct Filter {
+  std::string_view name;  // as -filter takes it, lower case
+  double reach = 0;       // 0: the nearest sample alone
+  double (*weight)(double) = nullptr;
+};
 // mitchell: softer, without rings; for enlarging and where there is alpha. lanczos: for shrinking.
-enum class Filter : std::uint8_t { lanczos, mitchell };
-Filter filter_for(Extent from, Extent to, bool alpha) noexcept;
+const Filter& filter_for(Extent from, Extent to, bool alpha) noexcept;
+// By name in any case. Errc::unsupported names those that are known.
+Result<const Filter*> filter_named(std::string_view name);
 
 // REQUIRES: both at least 1.
-Resampling resampling(std::uint32_t from, std::uint32_t to, Filter);
+Resampling resampling(std::uint32_t from, std::uint32_t to, const Filter&);
 
-// Colour weighted by alpha where there is alpha. REQUIRES: `to` not empty.
-Result<VipsPtr> resized_image(const VipsPtr& in, bool alpha, Extent to, int quantum_depth);
+// Colour weighted by alpha where there is alpha. `filter` null: the one for this size. REQUIRES: `to` not
+// empty.
+Result<VipsPtr> resized_image(const VipsPtr& in, bool alpha, Extent to, int quantum_depth,
+                              const Filter* filter = nullptr);
 
 }  // namespace smalti::ops

@@ -2,6 +2,9 @@
 #include <string>
 #include <utility>
 
+#include "ops/foresight.h"
+#include "ops/metadata.h"
+#include "ops/op_alpha_channel.h"
 #include "ops/op_colorspace.h"
 #include "ops/op_convolve.h"
 #include "ops/op_geometry.h"
@@ -11,7 +14,9 @@
 #include "ops/op_resize.h"
 #include "ops/op_rotate.h"
 #include "ops/op_settings.h"
+#include "ops/op_tiles.h"
 #include "ops/state.h"
+#include "policy/words.h"
 
 namespace smalti::ops {
 namespace {
@@ -132,12 +137,16 @@ Rect scaled_page(const Rect& page, Extent from, Extent to) {
 }
 
 Result<PictureState> resize(const Workshop& shop, const Call&, const PictureState& in, Text argument,
-                            const Settings&) {
+                            const Settings& settings) {
   SMALTI_TRY(const Geometry geometry, parse_geometry("-resize", argument));
   const Extent from = extent_of(in.image.get());
   SMALTI_TRY(const Extent to, resized(geometry, from));
   SMALTI_CHECK(size_fits(shop.cache.ledger, "-resize", to));
-  SMALTI_TRY(PictureState out, with_image(in, resized_image(in.image, in.alpha, to, depth_of(shop))));
+  const Filter* filter = nullptr;  // the one that suits
+  if (const Text name = setting(settings, "filter"); !name.empty() && !same_word(name, "undefined")) {
+    SMALTI_TRY(filter, filter_named(name));
+  }
+  SMALTI_TRY(PictureState out, with_image(in, resized_image(in.image, in.alpha, to, depth_of(shop), filter)));
   out.page = scaled_page(in.page, from, to);
   return out;
 }
@@ -161,11 +170,63 @@ Result<PictureState> rotate(const Workshop& shop, const Call&, const PictureStat
   return rotated(ready, degrees, std::move(surround), depth_of(shop));
 }
 
+// The same pixels in an image whose metadata is its own.
+Result<VipsPtr> copied(const VipsPtr& image) {
+  VipsImage* out = nullptr;
+  if (vips_copy(image.get(), &out, nullptr) != 0) return vips_fail(Errc::internal, "copying");
+  VipsPtr made(out);
+  foresee_through(made, image);
+  return made;
+}
+
+Result<PictureState> strip(const Workshop&, const Call&, const PictureState& in, Text, const Settings&) {
+  SMALTI_TRY(PictureState out, with_image(in, copied(in.image)));
+  strip_metadata(out.image.get());
+  return out;
+}
+
+Result<PictureState> auto_orient(const Workshop&, const Call&, const PictureState& in, Text,
+                                 const Settings&) {
+  const int orientation = vips_image_get_orientation(in.image.get());
+  SMALTI_TRY(PictureState out, upright(in, orientation));
+  SMALTI_TRY(out.image, copied(out.image));
+  set_upright(out.image.get());
+  return out;
+}
+
+Result<PictureState> alpha_channel(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                                   const Settings& settings) {
+  return with_alpha(in, argument, settings, depth_of(shop));
+}
+
+Result<PictureState> image_type(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                                const Settings& settings) {
+  struct Kind {
+    Text word, space;
+    bool alpha;
+  };
+  static constexpr Kind kinds[] = {
+      {"grayscale", "Gray", false},       {"grayscalealpha", "Gray", true},
+      {"truecolor", "sRGB", false},       {"truecoloralpha", "sRGB", true},
+      {"colorseparation", "CMYK", false}, {"colorseparationalpha", "CMYK", true}};
+  for (const Kind& kind : kinds) {
+    if (!same_word(kind.word, argument)) continue;
+    SMALTI_TRY(const PictureState out, with_alpha(in, kind.alpha ? "on" : "off", settings, depth_of(shop)));
+    return to_colorspace(out, kind.space, depth_of(shop));
+  }
+  return fail(Errc::unsupported,
+              "-type '" + std::string(argument) +
+                  "' is not offered: take Grayscale, TrueColor or ColorSeparation, each with "
+                  "or without Alpha behind it");
+}
+
 constexpr OperatorRow rows[] = {
+    {{"alpha", "WHAT", "off, on, opaque, or remove: lay it on the background"}, alpha_channel, false, true},
+    {{"auto-orient", "", "turn it as its file says it is to be seen"}, auto_orient, true, true},
     {{"auto-level", "", "stretch the levels that are there over all there are"}, auto_level, true},
     {{"blur", "RADIUSxSIGMA", "blur with a Gaussian, rows then columns"}, blur},
     {{"colorspace", "SPACE", "sRGB, Gray, CMYK or RGB (linear light)"}, colorspace},
-    {{"crop", "WxH+X+Y", "cut out a rectangle"}, crop, false, true},
+    {{"crop", "WxH+X+Y", "cut out a rectangle; without +X+Y: cut into tiles"}, crop, false, true},
     {{"depth", "BITS", "bits a sample, 1 to 16"}, depth, false, true},
     {{"flip", "", "mirror top to bottom"}, flip, true, true},
     {{"flop", "", "mirror left to right"}, flop, false, true},
@@ -175,6 +236,8 @@ constexpr OperatorRow rows[] = {
     {{"resize", "WxH", "resample to a size; with %, !, <, >, ^ or @"}, resize},
     {{"rotate", "DEGREES", "turn clockwise by any angle"}, rotate, true},
     {{"sharpen", "RADIUSxSIGMA", "sharpen with a Gaussian"}, sharpen},
+    {{"strip", "", "take profiles, EXIF and comments away"}, strip, false, true},
+    {{"type", "KIND", "Grayscale, TrueColor or ColorSeparation, each also with Alpha"}, image_type},
     {{"unsharp", "RADIUSxSIGMA+GAIN+THRESHOLD", "sharpen by what a blur takes away"}, unsharp},
 };
 
@@ -225,6 +288,33 @@ Result<Picture> apply(const Workshop& shop, const Call& call, const Picture& pic
   if (!made) return pass(std::move(made.error()));
   made->derived = made->derived || !row->trivial;
   return Picture(std::make_shared<const PictureState>(std::move(*made)));
+}
+
+Result<std::vector<Picture>> apply_each(const Workshop& shop, const Call& call, const Picture& picture,
+                                        const Operation& operation) {
+  SMALTI_TRY(const OperatorRow* row, row_named(operation.name));
+  std::vector<std::string> tiles;
+  if (row->apply == crop) {
+    SMALTI_TRY(tiles, tile_crops(operation.argument, extent_of(picture.state().image.get()),
+                                 picture.state().page, shop.cache.ledger.limit(Resource::list_length)));
+  }
+  if (tiles.empty()) {
+    SMALTI_TRY(Picture one, apply(shop, call, picture, operation));
+    return std::vector<Picture>{std::move(one)};
+  }
+  Picture whole = picture;
+  if (whole.state().derived && tiles.size() > 1) {
+    SMALTI_TRY(whole, cached(shop, call, whole));  // neighbouring tiles share what they are made from
+  }
+  Operation part = operation;
+  part.settings.erase("gravity");  // tiles count from the canvas' corner
+  std::vector<Picture> out;
+  for (std::string& tile : tiles) {
+    part.argument = std::move(tile);
+    SMALTI_TRY(Picture one, apply(shop, call, whole, part));
+    out.push_back(std::move(one));
+  }
+  return out;
 }
 
 }  // namespace smalti::ops

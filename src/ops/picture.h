@@ -92,13 +92,19 @@ Result<std::vector<Picture>> read_pictures(const Workshop&, const Call&, const s
 // Applies an operator of the table (ops/operators.h); lazy where it can be.
 Result<Picture> apply(const Workshop&, const Call&, const Picture&, const Operation&);
 
+// The same for an operator that may make several pictures of one: -crop without an offset cuts it into tiles.
+// All others make one.
+Result<std::vector<Picture>> apply_each(const Workshop&, const Call&, const Picture&, const Operation&);
+
 // Encodes under a temporary name beside the target and renames when whole: on any error nothing is left.
 // `name` may be "out.png", "jpeg:out", "out-%d.png" (scene), "info:" (stdout), "null:".
 Result<void> write_picture(const Workshop&, const Call&, const Picture&, const std::string& name,
                            const Settings&);
 
-// Several pictures under one name: "out-0.png", "out-1.png", ..., or as the name's %d says, by scene (counted from the
-// first's where the scenes do not rise). One picture is written as write_picture does. All go to info: and null:.
+// Several pictures under one name: pages of one file where the format has pages (TIFF), the pictures are of
+// one size and kind, and the setting adjoin is not "false"; else "out-0.png", "out-1.png", ..., or as the
+// name's %d says, by scene (counted from the first's where the scenes do not rise). One picture is written as
+// write_picture does. All go to info: and null:.
 Result<void> write_pictures(const Workshop&, const Call&, std::span<const Picture>, const std::string& name,
                             const Settings&);
 

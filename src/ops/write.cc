@@ -7,9 +7,11 @@
 #include "ops/encode.h"
 #include "ops/foresight.h"
 #include "ops/info.h"
+#include "ops/metadata.h"
 #include "ops/names.h"
 #include "ops/op_colorspace.h"
 #include "ops/op_point.h"
+#include "ops/op_settings.h"
 #include "ops/picture.h"
 #include "ops/probe.h"
 #include "ops/state.h"
@@ -91,7 +93,7 @@ struct Ready {
 // Colour space, depth and channels as the format takes them. The interpretation is set with the depth:
 // encoders trust it.
 Result<Ready> prepare(const Workshop& workshop, const Target& target, const PictureState& picture,
-                      const std::string& what) {
+                      const Settings& settings, const std::string& what) {
   const Takes& takes = target.format->takes;
   PictureState state = picture.with(share(picture.image));
   const int quantum = static_cast<int>(workshop.quantum.depth);
@@ -119,12 +121,14 @@ Result<Ready> prepare(const Workshop& workshop, const Target& target, const Pict
                                       : (wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB);
   VipsImage* out = nullptr;
   SMALTI_TRY(VipsPtr tagged, taken(vips_copy(image.get(), &out, "interpretation", tag, nullptr), out, what));
+  SMALTI_CHECK(set_resolution(tagged.get(), settings));
   foresee_through(tagged, image);
   return Ready{std::move(tagged), alpha};
 }
 
 // What an encoder cannot take is refused before a file is made.
-Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const VipsImage* image) {
+Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const VipsImage* image,
+                           const Settings& settings) {
   const Takes& takes = target.format->takes;
   const auto w = static_cast<std::uint64_t>(image->Xsize), h = static_cast<std::uint64_t>(image->Ysize);
   if (w > takes.most_side || h > takes.most_side)
@@ -132,13 +136,16 @@ Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const
                 fmt::format("unable to write image '{}': {} pictures are at most {} pixels a side, and this "
                             "is {}x{} (write TIFF or PNG)",
                             target.path, target.format->name, takes.most_side, w, h));
-  const std::uint64_t held = product(w, h, takes.held_bytes);
+  std::uint64_t held = product(w, h, takes.held_bytes);
+  // Whoever writes rows out of order, or scan after scan, has them all first: in 16 bits a sample at most.
+  if (takes.interlaced && interlaced(settings))
+    held += product(w, h, 2 * static_cast<std::uint64_t>(image->Bands));
   if (held == 0) return Hold();
   if (held > workshop.memory_limit)
     return fail(
         Errc::limit,
         fmt::format("cache resources exhausted: writing '{}' as {} needs {} of memory at once, and the "
-                    "memory limit is {} (raise it with -limit memory, or write TIFF or PNG)",
+                    "memory limit is {} (raise it with -limit memory, or write TIFF or PNG, not interlaced)",
                     target.path, target.format->name, print_amount(Resource::memory, held),
                     print_amount(Resource::memory, workshop.memory_limit)));
   return workshop.cache.ledger.charge(Resource::memory, held);
@@ -171,14 +178,14 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
   if (target.word == "info" && !target.format) return print_info(picture, target.path);
   if (!target.format) return compute_only(workshop, call, state);
   const std::string what = fmt::format("writing '{}'", target.path);
-  SMALTI_TRY(const Ready ready, prepare(workshop, target, state, what));
-  SMALTI_TRY(const Hold hold, check_encoder(workshop, target, ready.image.get()));
+  SMALTI_TRY(const Ready ready, prepare(workshop, target, state, settings, what));
+  SMALTI_TRY(const Hold hold, check_encoder(workshop, target, ready.image.get(), settings));
   SMALTI_TRY(const auto file, OutFile::create(target.path));
   if (state.flow) {
     state.flow->take();
     state.flow->adopt(call);
   }
-  const Encode job{workshop,    call,     ready.image, ready.alpha, state.page,
+  const Encode job{workshop,    call,     ready.image, ready.alpha, state.page, 0,
                    target.word, settings, *file,       state.flow,  what};
   SMALTI_CHECK(target.format->save(job));
   return file->commit();
@@ -199,6 +206,72 @@ std::vector<std::uint32_t> scenes_of(std::span<const Picture> pictures) {
   return scenes;
 }
 
+bool alike(const VipsImage* a, const VipsImage* b) {
+  return a->Xsize == b->Xsize && a->Ysize == b->Ysize && a->Bands == b->Bands && a->BandFmt == b->BandFmt &&
+         a->Type == b->Type;
+}
+
+// The pictures as pages below each other; empty where they are not of one size and kind.
+Result<std::vector<VipsPtr>> pages_of(const Workshop& workshop, const Target& target,
+                                      std::span<const Picture> pictures, const Settings& settings,
+                                      const std::string& what) {
+  std::vector<VipsPtr> pages;
+  for (const Picture& picture : pictures) {
+    SMALTI_TRY(Ready ready, prepare(workshop, target, picture.state(), settings, what));
+    if (!pages.empty() &&
+        (!alike(ready.image.get(), pages[0].get()) || picture.state().alpha != pictures[0].state().alpha))
+      return std::vector<VipsPtr>();
+    pages.push_back(std::move(ready.image));
+  }
+  const auto rows = static_cast<std::uint64_t>(pages[0]->Ysize) * pages.size();
+  if (rows > VIPS_MAX_COORD) pages.clear();
+  return pages;
+}
+
+// Errors of reading land in the flow of the picture that was read.
+Result<void> named_by_its_page(Result<void> saved, std::span<const Picture> pictures,
+                               const std::string& what) {
+  if (saved) return saved;
+  for (const Picture& picture : pictures)
+    if (const auto& flow = picture.state().flow)
+      if (auto first = flow->take()) return pass(std::move(*first), what);
+  return saved;
+}
+
+// All into one file. False: the format has no pages, or these pictures cannot be pages of one file.
+Result<bool> write_pages(const Workshop& workshop, const Call& call, std::span<const Picture> pictures,
+                         const std::string& name, const Settings& settings) {
+  const PictureState& first = pictures[0].state();
+  SMALTI_TRY(const Target target, target_of(name, first));
+  if (!target.format || !target.format->takes.pages || setting(settings, "adjoin") == "false") return false;
+  const std::string what = fmt::format("writing '{}'", target.path);
+  SMALTI_TRY(const auto pages, pages_of(workshop, target, pictures, settings, what));
+  if (pages.empty()) {
+    workshop.log.line(Level::warning,
+                      fmt::format("'{}': the pictures differ in size or kind, so that each goes to a "
+                                  "file of its own, '{}' and so on",
+                                  target.path, numbered(target.path, 0)));
+    return false;
+  }
+  std::vector<VipsImage*> each;
+  for (const VipsPtr& page : pages) each.push_back(page.get());
+  VipsImage* out = nullptr;
+  SMALTI_TRY(const VipsPtr joined,
+             taken(vips_arrayjoin(each.data(), &out, static_cast<int>(each.size()), "across", 1, nullptr),
+                   out, what));
+  SMALTI_TRY(const auto file, OutFile::create(target.path));
+  for (const Picture& picture : pictures)
+    if (const auto& flow = picture.state().flow) {
+      flow->take();
+      flow->adopt(call);
+    }
+  const Encode job{workshop,    call,     joined, first.alpha, first.page, pages[0]->Ysize,
+                   target.word, settings, *file,  first.flow,  what};
+  SMALTI_CHECK(named_by_its_page(target.format->save(job), pictures, what));
+  SMALTI_CHECK(file->commit());
+  return true;
+}
+
 }  // namespace
 
 Result<void> write_pictures(const Workshop& workshop, const Call& call, std::span<const Picture> pictures,
@@ -206,6 +279,10 @@ Result<void> write_pictures(const Workshop& workshop, const Call& call, std::spa
   if (pictures.size() == 1) return write_picture(workshop, call, pictures[0], name, settings);
   const PictureName parsed = parse_name(name, false);
   const bool file = parsed.prefix != "info" && parsed.prefix != "null" && parsed.path != "-";
+  if (file && !has_scene(name)) {
+    SMALTI_TRY(const bool written, write_pages(workshop, call, pictures, name, settings));
+    if (written) return {};
+  }
   const std::vector<std::uint32_t> scenes = scenes_of(pictures);
   for (std::size_t i = 0; i < pictures.size(); ++i) {
     const std::string one = !file             ? name

@@ -61,6 +61,7 @@ TEST(Life, RefusesWhatTheLimitsForbid) {
   auto second = kit.make(small);
   ASSERT_TRUE(first && second);
   refused({10, 10}, "list-length");
+  EXPECT_TRUE(kit.make(small, {.listed = false})) << "counted by its owner";
   second = tl::unexpected<Error>(Error{});
   EXPECT_TRUE(kit.make(small));
 }

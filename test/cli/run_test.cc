@@ -76,6 +76,35 @@ class Run : public ::testing::Test {
     ASSERT_TRUE(done) << done.error().what; \
   } while (false)
 
+TEST_F(Run, ACropWithoutAnOffsetMakesTilesThatAreNumbered) {
+  ASSERT_RUNS("@10.pgm -crop 1x1 -write @p-%d.png +repage @o-%d.pgm");
+  for (const char* name : {"p-0.png", "p-1.png", "o-0.pgm", "o-1.pgm"})
+    EXPECT_TRUE(fs::exists(folder / name)) << name;
+  EXPECT_FALSE(fs::exists(folder / "o-2.pgm"));
+  ASSERT_RUNS("@p-1.png @again.png");
+  const auto many = run("@10.pgm @20.pgm -crop 1x1 @q-%d.pgm");
+  ASSERT_FALSE(many);
+  EXPECT_THAT(many.error().what, HasSubstr("list-length"));
+}
+
+TEST_F(Run, WhatLiesBetweenTwoStepsIsNoImageOfTheList) {
+  ASSERT_RUNS("@10.pgm @20.pgm @30.pgm -negate -write @mid-%d.pgm -negate @end-%d.pgm");
+  EXPECT_THAT(grays({"mid-2.pgm", "end-2.pgm"}), ElementsAre(225, 30));
+}
+
+TEST_F(Run, APageHoldsForWhatIsReadBehindIt) {
+  ASSERT_RUNS("-page 5x4+2+1 @10.pgm +page @20.pgm @a-%d.png");
+  std::vector<Rect> pages;
+  for (const char* name : {"a-0.png", "a-1.png"}) {
+    const ops::Workshop workshop = house::workshop_of(*home, {}, {});
+    const auto read = ops::read_pictures(workshop, Call(), (folder / name).string(), {}, false);
+    ASSERT_TRUE(read) << read.error().what;
+    pages.push_back(ops::facts_of(read->front()).page);
+  }
+  EXPECT_EQ(pages[0], (Rect{2, 1, {5, 4}}));
+  EXPECT_EQ(pages[1].x, 0);
+}
+
 TEST_F(Run, AnOperatorWorksOnWhatWasReadBeforeIt) {
   ASSERT_RUNS("@10.pgm -negate @20.pgm @o-%d.pgm");
   EXPECT_THAT(grays({"o-0.pgm", "o-1.pgm"}), ElementsAre(245, 20));
@@ -112,7 +141,7 @@ TEST_F(Run, WritesOnTheWayAndGoesOn) {
 TEST_F(Run, ErrorsNameWhatIsWrongAndLeaveNothing) {
   for (const auto& [line, says] : std::vector<std::pair<std::string, std::string>>{
            {"@gone.pgm @o.pgm", "gone.pgm"},
-           {"@10.pgm @20.pgm @30.pgm @10.pgm @o.pgm", "list-length limit 3"},
+           {"@10.pgm @20.pgm @30.pgm @10.pgm @o.pgm", "list-length 4 exceeds the limit of 3"},
            {"@10.pgm -delete 0 @o.pgm", "no images left"},
            {"@10.pgm -delete 5 @o.pgm", "no such image `5'"},
            {"@10.pgm @20.pgm -swap 0 @o.pgm", "name two images"}}) {

@@ -74,6 +74,47 @@ TEST_P(Metadata, TravelsFromInputToOutput) {
 
 INSTANTIATE_TEST_SUITE_P(Formats, Metadata, ::testing::Values("o.jpg", "o.png", "o.tif", "o.webp"));
 
+TEST(Metadata, IsTakenAwayByStripButForTheResolution) {
+  FileStage stage;
+  make_rich_jpeg(stage.path("in.jpg"));
+  const auto in = stage.read(stage.path("in.jpg"));
+  ASSERT_TRUE(in) << in.error().what;
+  const auto bare = apply(stage.workshop(), Call(), in->front(), {"strip", "", {}});
+  ASSERT_TRUE(bare) << bare.error().what;
+  for (const char* name : {"o.jpg", "o.png", "o.tif"}) {
+    ASSERT_TRUE(stage.write(*bare, stage.path(name)));
+    const auto back = stage.read(stage.path(name));
+    ASSERT_TRUE(back) << back.error().what;
+    EXPECT_FALSE(blob(back->front(), VIPS_META_ICC_NAME)) << name;
+    EXPECT_FALSE(blob(back->front(), VIPS_META_XMP_NAME)) << name;
+    EXPECT_FALSE(text(back->front(), "exif-ifd0-Artist")) << name;
+    EXPECT_NE(text(back->front(), VIPS_META_ORIENTATION), "6") << name;
+    EXPECT_NEAR(back->front().state().image->Xres, 11.811, 0.01) << name;
+  }
+  EXPECT_TRUE(blob(in->front(), VIPS_META_ICC_NAME)) << "the input keeps its own";
+}
+
+TEST(Metadata, TheResolutionCanBeSet) {
+  FileStage stage;
+  make_rich_jpeg(stage.path("in.jpg"));
+  const auto in = stage.read(stage.path("in.jpg"));
+  ASSERT_TRUE(in) << in.error().what;
+  for (const char* name : {"o.jpg", "o.png", "o.tif"}) {
+    ASSERT_TRUE(stage.write(in->front(), stage.path(name), {{"density", "254x127"}}));
+    const auto inches = stage.read(stage.path(name));
+    ASSERT_TRUE(inches) << inches.error().what;
+    EXPECT_NEAR(inches->front().state().image->Xres, 10, 0.01) << name;
+    EXPECT_NEAR(inches->front().state().image->Yres, 5, 0.01) << name;
+    const Settings metric{{"density", "30"}, {"units", "PixelsPerCentimeter"}};
+    ASSERT_TRUE(stage.write(in->front(), stage.path(name), metric));
+    const auto centimetres = stage.read(stage.path(name));
+    ASSERT_TRUE(centimetres) << centimetres.error().what;
+    EXPECT_NEAR(centimetres->front().state().image->Xres, 3, 0.01) << name;
+  }
+  EXPECT_FALSE(stage.write(in->front(), stage.path("o.png"), {{"density", "thick"}}));
+  EXPECT_FALSE(stage.write(in->front(), stage.path("o.png"), {{"density", "0"}}));
+}
+
 TEST(Metadata, SurvivesAnOperatorAndACache) {
   FileStage stage;
   make_rich_jpeg(stage.path("in.jpg"));

@@ -81,7 +81,9 @@ TEST(Kernel, ChoosesItsRadiusBySigma) {
 TEST(Resampling, WeightsSumToOneAtEveryPlace) {
   for (const auto& [from, to] :
        {std::pair<std::uint32_t, std::uint32_t>{100, 7}, {7, 100}, {1, 5}, {5, 1}, {64, 64}})
-    for (const Filter filter : {Filter::lanczos, Filter::mitchell}) {
+    for (const char* name : {"Lanczos", "Mitchell", "Point", "Box", "Triangle", "Hermite", "Catrom", "Spline",
+                             "Lanczos2", "Gaussian", "Quadratic"}) {
+      const Filter& filter = **filter_named(name);
       const Resampling plan = resampling(from, to, filter);
       ASSERT_EQ(plan.mixes.size(), to);
       for (const Mix& mix : plan.mixes) {
@@ -197,7 +199,7 @@ TEST(Apply, NamesWhatIsWrong) {
   expect_invalid("sharpen", "0x5000", "1000");
   expect_invalid("flip", "3", "takes no argument");
   expect_invalid("crop", "10x10+100+100", "outside");
-  expect_invalid("crop", "4x4", "give an offset");
+  expect_invalid("crop", "4x4", "with an offset");
   expect_invalid("depth", "0", "1 to 16");
   expect_invalid("depth", "8.5", "1 to 16");
   expect_invalid("colorspace", "Lab", "Lab");

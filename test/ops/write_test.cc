@@ -212,6 +212,56 @@ TEST_F(Pictures, ScenesAndSequencesHaveNamesOfTheirOwn) {
   EXPECT_TRUE(std::filesystem::exists(stage.path("u-1.png"))) << "two first scenes are not one file";
 }
 
+TEST_F(Pictures, OfOneSizeArePagesOfATiff) {
+  const auto second = apply(stage.workshop(), Call(), picture, {"negate", "", {}});
+  ASSERT_TRUE(second);
+  const std::vector<Picture> two{picture, *second, picture};
+  ASSERT_TRUE(write_pictures(stage.workshop(), Call(), two, stage.path("t.tif"), {{"compress", "zip"}}));
+  EXPECT_EQ(stage.files(), (std::vector<std::string>{"t.tif"}));
+  const auto back = stage.read(stage.path("t.tif"));
+  ASSERT_TRUE(back) << back.error().what;
+  ASSERT_EQ(back->size(), 3u);
+  for (std::size_t i = 0; i < two.size(); ++i) EXPECT_TRUE(samples_of((*back)[i]) == samples_of(two[i])) << i;
+  ASSERT_TRUE(write_pictures(stage.workshop(), Call(), two, stage.path("u.tif"), {{"adjoin", "false"}}));
+  EXPECT_EQ(stage.files(), (std::vector<std::string>{"t.tif", "u-0.tif", "u-1.tif", "u-2.tif"}));
+}
+
+TEST_F(Pictures, OfSeveralSizesAreFilesAndTheLogSaysSo) {
+  const auto small = apply(stage.workshop(), Call(), picture, {"crop", "20x20+0+0", {}});
+  ASSERT_TRUE(small);
+  const std::vector<Picture> two{picture, *small};
+  ASSERT_TRUE(write_pictures(stage.workshop(), Call(), two, stage.path("t.tif"), {}));
+  EXPECT_EQ(stage.files(), (std::vector<std::string>{"t-0.tif", "t-1.tif"}));
+  ASSERT_FALSE(stage.log().empty());
+  EXPECT_NE(stage.log().back().find("t-0.tif"), std::string::npos);
+}
+
+TEST_F(Pictures, ComeInPassesWhereInterlaceAsksForIt) {
+  for (const char* name : {"o.jpg", "o.png"}) {
+    ASSERT_TRUE(stage.write(picture, stage.path(name), {{"interlace", "None"}}));
+    const auto plain = stage.read(stage.path(name), {}, false);
+    ASSERT_TRUE(plain) << plain.error().what;
+    EXPECT_EQ(vips_image_get_typeof(plain->front().state().image.get(), "interlaced"), 0u) << name;
+    ASSERT_TRUE(stage.write(picture, stage.path(name), {{"interlace", "Plane"}}));
+    VipsImage* opened = vips_image_new_from_file(stage.path(name).c_str(), nullptr);
+    ASSERT_NE(opened, nullptr) << vips_error_buffer();
+    EXPECT_NE(vips_image_get_typeof(opened, "interlaced"), 0u) << name;
+    g_object_unref(opened);
+    EXPECT_TRUE(stage.read(stage.path(name))) << name;
+  }
+  stage.workshop().memory_limit = 1000;  // which all passes together exceed
+  const auto refused = stage.write(picture, stage.path("o.jpg"), {{"interlace", "Plane"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::limit);
+}
+
+TEST_F(Pictures, ColoursOfAJpegCanBeKeptWhole) {
+  ASSERT_TRUE(stage.write(picture, stage.path("a.jpg"), {{"sampling-factor", "4:2:0"}, {"quality", "95"}}));
+  ASSERT_TRUE(stage.write(picture, stage.path("b.jpg"), {{"sampling-factor", "1x1"}, {"quality", "95"}}));
+  EXPECT_LT(std::filesystem::file_size(stage.path("a.jpg")), std::filesystem::file_size(stage.path("b.jpg")));
+  EXPECT_FALSE(stage.write(picture, stage.path("c.jpg"), {{"sampling-factor", "4:1:7"}}));
+}
+
 TEST_F(Pictures, AReplacedFileKeepsItsPermissionsAndALinkStaysALink) {
   spit(stage.path("old.png"), "old");
   std::filesystem::permissions(stage.path("old.png"), std::filesystem::perms(0640));

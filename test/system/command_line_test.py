@@ -57,6 +57,11 @@ class Terminal(StageCase):
         self.assertSucceeds(run)
         self.assertRegex(run.err, r"\d+ of \d+, \d+% complete\n")
 
+    def test_monitor_tells_short_work_too(self):
+        run = self.stage.run("-size", "100x100", "canvas:red", "-monitor", "out.png")
+        self.assertSucceeds(run)
+        self.assertRegex(run.err, r"10000 of 10000, 100% complete\n")
+
     def test_nothing_is_drawn_where_it_is_piped(self):
         run = self.stage.run(*SLOWED, photograph(), "-negate", "out.png")
         self.assertSucceeds(run)

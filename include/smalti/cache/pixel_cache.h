@@ -27,6 +27,7 @@ struct CacheOptions {
   // read or read ahead. 0: follows from the image (about three rows of tiles), charged to Resource::memory.
   std::uint64_t working_set = 0;
   bool read_ahead = true;
+  bool listed = true;  // an image of its own to Resource::list_length; false: its owner counts his images himself
 };
 
 // How virtual pixels are answered. fill: one pixel in the image's format (used by Edge::fill and its kin).
