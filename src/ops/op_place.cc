@@ -122,6 +122,10 @@ Result<PictureState> upright(const PictureState& in, int orientation) {
 
 Result<PictureState> cut(const PictureState& in, std::string_view text, std::string_view gravity) {
   SMALTI_TRY(const Geometry geometry, parse_geometry("-crop", text));
+  if (geometry.area || (!geometry.x && (geometry.w.value_or(0) > 0 || geometry.h.value_or(0) > 0)))
+    return fail(Errc::unsupported,
+                "-crop '" + std::string(text) +
+                    "' cuts the picture into many: one is cut with an offset, as in 640x480+0+0");
   SMALTI_TRY(const Crop crop, cropped(geometry, extent_of(in.image.get()), in.page, gravity));
   const VipsRect rect = to_vips(crop.cut);
   SMALTI_TRY(VipsPtr image, operated("crop", [&](VipsImage** out) {
