@@ -20,6 +20,7 @@ from stage import NOTHING_HERE, SMALTI, StageCase, photograph
 SEED = int(os.environ.get("SMALTI_SEED", random.SystemRandom().randrange(1 << 32)))
 SECONDS = float(os.environ.get("SMALTI_SECONDS", 8))
 JOB = ("-sharpen", "5x2")
+HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 PLAIN = ("-define", "cache:encryption=none")
 
 
@@ -154,6 +155,23 @@ class Faults(StageCase):
     @needs_replicas
     def test_wires_fail_with_two_replicas_in_the_clear(self):
         self.wires_fail(3, True, *PLAIN, "-define", "cache:replicas=2")
+
+    def test_histories_stay_sound(self):
+        """Many threads of several clients read and write tiles, in the clear, while wires and processes fail."""
+        self.serve(3, *PLAIN)
+        proxies = [self.enter(FaultProxy(s.address)) for s in self.servers]
+        for proxy in proxies:
+            arm_at_random(proxy, self.choose, KINDS, 6, 60_000_000)
+        history = self.stage.start("--hosts", ",".join(p.address for p in proxies), "--plain", 1, "--seconds", max(2, int(SECONDS)),
+                                   "--seed", self.choose.randrange(1 << 30), "--clients", 3, program=HISTORY)
+        self.wait_in(history, SECONDS / 2)
+        n = self.choose.randrange(3)
+        self.servers[n].kill()
+        self.start_again(n)
+        out, err = history.communicate(timeout=120)
+        print(out.strip()[:300], flush=True)
+        self.assertEqual(history.returncode, 0, f"seed {SEED}: {out}\n{err}")
+        self.assertGreater(sum(len(p.done) for p in proxies), 0)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "a small file system needs root")
