@@ -169,7 +169,7 @@ constexpr std::array rows{
         set_greetings},
     Row{"cache:allow", "allow", "NETWORK,...",
         "where ImageMagick's clients may come from; handshakes s and l: else this host", set_allow},
-    Row{"cache:spin", "spin", "true|false", "use an idle core to answer ImageMagick's clients on other machines sooner",
+    Row{"cache:spin", "spin", "true|false", "answer ImageMagick's clients elsewhere sooner, on an idle core",
         set_spin},
     Row{"cache:max-dpc-clients", "max-dpc-clients", "N", "connections that a server takes", set_clients},
     Row{"cache:max-dpc-unauthenticated-clients", "max-dpc-unauthenticated-clients", "N",
