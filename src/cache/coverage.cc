@@ -47,23 +47,28 @@ bool Coverage::covers(Rect rect) const noexcept {
   return all;
 }
 
-bool Coverage::has(std::uint32_t x, std::uint32_t y) const noexcept {
-  return (words_[y * row_words_ + x / 64] >> x % 64 & 1) != 0;
+// The first column from x on whose pixel is covered (or not); the width where there is none.
+std::uint32_t Coverage::next(std::uint32_t x, std::uint32_t y, bool covered) const noexcept {
+  while (x < size_.w) {
+    const std::uint64_t word = words_[y * row_words_ + x / 64];
+    const std::uint64_t from_x = (covered ? word : ~word) >> x % 64;
+    if (from_x != 0) return std::min(size_.w, x + static_cast<std::uint32_t>(std::countr_zero(from_x)));
+    x = (x / 64 + 1) * 64;
+  }
+  return size_.w;
 }
 
 void Coverage::fill_rest(Pixels from, MutablePixels to) const noexcept {
   if (left_ == 0) return;
   const std::size_t bytes = to.format.pixel_bytes();
   for (std::uint32_t y = 0; y < size_.h; ++y) {
-    for (std::uint32_t x = 0; x < size_.w;) {
-      const std::uint32_t start = x;
-      const bool covered = has(x, y);
-      while (x < size_.w && has(x, y) == covered) ++x;
-      if (covered) continue;
+    for (std::uint32_t x = next(0, y, false); x < size_.w;) {
+      const std::uint32_t end = next(x, y, true);
       if (from.data)
-        std::memcpy(to.at(start, y), from.at(start, y), (x - start) * bytes);
+        std::memcpy(to.at(x, y), from.at(x, y), (end - x) * bytes);
       else
-        std::memset(to.at(start, y), 0, (x - start) * bytes);
+        std::memset(to.at(x, y), 0, (end - x) * bytes);
+      x = next(end, y, false);
     }
   }
 }

@@ -28,7 +28,7 @@ class Coverage {
   // Calls f(word, bits) for each word of 64 pixels that columns x .. x+w of row y touch.
   template <class Words, class F>
   static void words_of(Words& words, std::size_t first_word, std::uint32_t x, std::uint32_t w, F f);
-  bool has(std::uint32_t x, std::uint32_t y) const noexcept;
+  std::uint32_t next(std::uint32_t x, std::uint32_t y, bool covered) const noexcept;
 
   Extent size_;
   std::size_t row_words_ = 0;

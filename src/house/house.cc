@@ -17,8 +17,9 @@ namespace {
 // Threads that wait for disks and networks; they compute next to nothing.
 constexpr std::size_t behind_threads = 4;
 constexpr std::size_t ahead_threads = 4;
-// Freed tile buffers that are kept: a small share of the memory limit, which they are not charged to.
-constexpr std::uint64_t most_idle_heap = 16u << 20;
+// Freed tile buffers that are kept, beside the memory limit: rows of tiles come and go, and each would map its pages
+// anew.
+constexpr std::uint64_t idle_heap = 16u << 20;
 
 StorePtr distributed(House& house) {
   const Config& config = house.config;
@@ -58,7 +59,7 @@ bool goes_further(const Config& config, Purpose purpose) noexcept {
 
 Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
   auto house = std::make_unique<House>(std::move(config), log);
-  house->heap = TileHeap(std::min(most_idle_heap, house->config.limits[Resource::memory] / 16));
+  house->heap = TileHeap(idle_heap);
   if (purpose == Purpose::client) {
     const auto threads = static_cast<std::uint32_t>(house->config.limits[Resource::thread]);
     SMALTI_TRY(house->engine, ops::start_engine({threads}, log));
