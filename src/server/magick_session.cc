@@ -45,6 +45,13 @@ Clock::time_point MagickSession::patience_until(Clock::time_point end) const noe
 
 void MagickSession::run() {
   socket_.stay_close();
+  serve();
+  if (parts_.log.wants(Level::debug))
+    parts_.log.line(Level::debug, fmt::format("ImageMagick client {} has ended: {} requests, {} bytes written, {} read",
+                                              socket_.peer(), requests_, bytes_in_, bytes_out_));
+}
+
+void MagickSession::serve() {
   while (true) {
     const Step step = talk_.next(waiting());
     if (step.kind == Step::Kind::more) {
@@ -54,6 +61,7 @@ void MagickSession::run() {
       continue;
     }
     begin_ += step.used;
+    ++requests_;
     message_deadline_ = Clock::time_point::max();
     if (perform(step) == Next::end) return;
   }
@@ -130,6 +138,7 @@ Result<void> MagickSession::take(const Access& access) {
     }
     SMALTI_CHECK(image_->write({}, talk_.shape(), access.plane, piece.rect, waiting().first(piece.bytes)));
     begin_ += piece.bytes;
+    bytes_in_ += piece.bytes;
   }
   return {};
 }
@@ -142,6 +151,7 @@ Result<void> MagickSession::give(const Access& access) {
     const auto bytes = std::span(out_).first(piece.bytes);
     SMALTI_CHECK(image_->read({}, talk_.shape(), access.plane, piece.rect, bytes));
     SMALTI_CHECK(socket_.send(bytes, patience_until(deadline)));
+    bytes_out_ += piece.bytes;
   }
   return {};
 }

@@ -48,6 +48,7 @@ class MagickSession {
     return std::span(in_).subspan(begin_, end_ - begin_);
   }
   Result<bool> receive(bool mid_message);
+  void serve();
   Next perform(const wire::magick::Step&);
   Next open(const wire::magick::Step&);
   Next transfer(const wire::magick::Access&);
@@ -66,6 +67,7 @@ class MagickSession {
   std::size_t begin_ = 0, end_ = 0;
   std::vector<std::byte> out_;
   Hold buffers_;
+  std::uint64_t requests_ = 0, bytes_in_ = 0, bytes_out_ = 0;  // what it asked for, and pixels moved
   Clock::time_point message_deadline_ = Clock::time_point::max();
 };
 

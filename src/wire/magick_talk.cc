@@ -12,7 +12,7 @@ namespace smalti::wire::magick {
 namespace {
 
 constexpr std::uint64_t most_side = std::numeric_limits<std::int32_t>::max();
-constexpr std::uint64_t most_meta_bytes = 65536;
+constexpr std::uint64_t most_meta_bytes = 4096;
 
 bool is_write(Command command) noexcept { return command == Command::write || command == Command::write_meta; }
 Plane plane_of(Command command) noexcept {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -22,10 +23,14 @@ MagickServed::MagickServed(std::string_view spoken, ServerOptions options, Magic
   if (listening) server = std::move(*listening);
 }
 
-MagickPeer::MagickPeer(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+MagickPeer::MagickPeer(std::uint16_t port, const char* from) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const timeval minute{60, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &minute, sizeof minute);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &minute, sizeof minute);
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  EXPECT_EQ(::inet_pton(AF_INET, from, &here.sin_addr), 1);
+  EXPECT_EQ(::bind(fd_, reinterpret_cast<const sockaddr*>(&here), sizeof here), 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(port);
@@ -76,6 +81,17 @@ std::vector<std::byte> MagickPeer::hear_out() {
     const auto some = hear(1);
     if (some.empty()) return all;
     all.push_back(some[0]);
+  }
+}
+
+bool MagickPeer::hung_up(std::chrono::milliseconds within) {
+  const auto until = std::chrono::steady_clock::now() + within;
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd one{fd_, POLLIN, 0};
+    if (left.count() <= 0 || ::poll(&one, 1, static_cast<int>(left.count())) <= 0) return false;
+    std::byte heard;
+    if (::recv(fd_, &heard, 1, MSG_DONTWAIT) <= 0) return true;
   }
 }
 

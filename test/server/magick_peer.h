@@ -37,7 +37,8 @@ struct MagickServed {
 // Blocking, in the test's thread; every wait is bounded by a minute.
 class MagickPeer {
  public:
-  explicit MagickPeer(std::uint16_t port);
+  // `from`: the address of this host to come from.
+  explicit MagickPeer(std::uint16_t port, const char* from = "127.0.0.1");
   ~MagickPeer();
   MagickPeer(MagickPeer&&) noexcept;
 
@@ -49,6 +50,8 @@ class MagickPeer {
   std::vector<std::byte> hear(std::size_t bytes);
   // What is left until the server ends.
   std::vector<std::byte> hear_out();
+  // Whether the server has ended, or ends within so long. What it said is lost.
+  bool hung_up(std::chrono::milliseconds within);
   void end_writing();
   void reset();  // closes with a TCP reset
 

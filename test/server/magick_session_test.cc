@@ -133,6 +133,17 @@ TEST(MagickSession, ASecondImageTakesThePlaceOfTheFirst) {
   EXPECT_EQ(c.peer.read({Command::read, 20, 1, 0, 0, 120}), std::vector<std::byte>(120));
 }
 
+// What is on its way to or from a client goes through buffers that are charged while it is connected.
+TEST(MagickSession, EachClientsBuffersAreCharged) {
+  const MagickServed served;
+  std::vector<std::unique_ptr<Connected>> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(std::make_unique<Connected>(served, image_of(40, 30)));
+  const std::uint64_t four = served.ledger.used(Resource::memory);
+  EXPECT_GE(four, 4 * (128u << 10));
+  clients.resize(2);
+  EXPECT_TRUE(eventually([&] { return served.ledger.used(Resource::memory) == four / 2; }));
+}
+
 TEST(MagickSession, TheStoreIsFreedWhenTheClientGoes) {
   const MagickServed served;
   {
