@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <cassert>
 
+#include "client/claims.h"
 #include "client/fleet.h"
+#include "client/get_rounds.h"
 #include "client/image_record.h"
+#include "client/keeper.h"
 #include "client/put_rounds.h"
 #include "smalti/base/waiting.h"
 
@@ -22,7 +25,11 @@ constexpr std::uint64_t whole_image_bytes = 16u << 20;
 class ClusterStore final : public TileStore {
  public:
   ClusterStore(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& options)
-      : fleet_(loop, heap, log, options), placement_(options.placement), turn_(options.first) {
+      : placement_(options.placement),
+        replicas_(std::clamp(options.replicas, 1u, most_replicas)),
+        turn_(options.first),
+        fleet_(loop, heap, log, options),
+        keeper_(fleet_, images_, claims_, log) {
     if (!options.random_first) return;
     const ImageId dice = ImageId::fresh();
     turn_ = std::to_integer<std::uint32_t>(dice.raw[0]) << 8 | std::to_integer<std::uint32_t>(dice.raw[1]);
@@ -41,22 +48,24 @@ class ClusterStore final : public TileStore {
  private:
   using RecordPtr = ImagesOf<ImageRecord>::Ptr;
 
-  std::optional<std::uint32_t> first_for(const ImageSpec&);
-  std::vector<Errand> gets_to_send(const Call&, std::span<TileGet>);
-  void settle(const Errand&, std::span<TileGet>);
+  std::optional<std::uint32_t> turn_for(const ImageSpec&);
+  Result<void> synced(const ImageRecord&, const std::vector<std::pair<std::uint32_t, Error>>& failed);
 
-  Fleet fleet_;
   const Placement placement_;
+  const std::uint32_t replicas_;
   std::atomic<std::uint32_t> turn_;  // of the next whole image
+  Claims claims_;
   ImagesOf<ImageRecord> images_;
+  Fleet fleet_;
+  Keeper keeper_;  // dies first
 };
 
-// The server a whole image begins on; none where it is to be sharded.
-std::optional<std::uint32_t> ClusterStore::first_for(const ImageSpec& spec) {
+// Whose turn it is to take a whole image; none where it is to be sharded.
+std::optional<std::uint32_t> ClusterStore::turn_for(const ImageSpec& spec) {
   const bool whole = placement_ == Placement::round_robin ||
                      (placement_ == Placement::automatic && spec.stored_bytes() <= whole_image_bytes);
   if (!whole) return std::nullopt;
-  return turn_++ % fleet_.size();
+  return turn_++;
 }
 
 Result<void> ClusterStore::open(const Call& call, const ImageId& image, const ImageSpec& spec) {
@@ -68,44 +77,22 @@ Result<void> ClusterStore::open(const Call& call, const ImageId& image, const Im
                                            tile_bytes, native::most_tile_bytes));
   if (call.reach == Reach::hot) return fail(Errc::would_wait, "servers are not asked in haste");
   SMALTI_CHECK(fleet_.meet(call));
-  if (images_.find(image)) return images_.open(image, spec, std::nullopt, Rendezvous(), 0u);
-  SMALTI_CHECK(images_.open(image, spec, first_for(spec), fleet_.rendezvous(), fleet_.size()));
+  keeper_.start();
+  if (images_.find(image)) return images_.open(image, spec, image, Rule());
+  const Rule rule = fleet_.rule(image, spec, turn_for(spec), replicas_);
+  SMALTI_CHECK(images_.open(image, spec, image, rule));
   const RecordPtr record = images_.find(image);
   if (!record) return {};  // dropped meanwhile
-  auto opened = open_on(fleet_, call, image, *record, record->expected_servers());
-  for (const Opening& one : opened) {
-    // A server without room for it is passed over by its puts.
+  std::vector<std::uint32_t> servers = record->expected_servers();
+  if (replicas_ > 1) std::erase_if(servers, [this](std::uint32_t server) { return !fleet_.well(server); });
+  for (const Opening& one : open_on(fleet_, call, *record, servers)) {
+    // A server without room for it is passed over by its puts, and one that is lost where there are others.
     if (!one.error || one.error->code == Errc::limit) continue;
+    if (replicas_ > 1 && one.error->code == Errc::unavailable && fleet_.well_count() > 0) continue;
     images_.drop(image);
     return pass(*one.error);
   }
   return {};
-}
-
-std::vector<Errand> ClusterStore::gets_to_send(const Call& call, std::span<TileGet> gets) {
-  Batcher batcher(fleet_.met() ? fleet_.size() : 0);
-  for (std::size_t i = 0; i < gets.size(); ++i) {
-    TileGet& get = gets[i];
-    get.got = std::optional<Tile>();
-    const RecordPtr record = images_.find(get.key.image);
-    if (!record || !record->grid().has(get.key)) continue;
-    const auto holder = record->holder(get.key);
-    if (!holder) continue;
-    const Extent size = record->grid().rect(get.key).size;
-    const std::uint64_t bytes = size.area() * record->spec.format.pixel_bytes();
-    const std::uint64_t epoch = record->epoch(*holder);
-    const auto compatible = [&](const Request& r) { return r.epoch == epoch && r.format == record->spec.format; };
-    Errand& errand = batcher.room(*holder, bytes, compatible, [&] {
-      auto made = Fleet::request(call, native::Get{});
-      made->epoch = epoch;
-      made->format = record->spec.format;
-      return made;
-    });
-    std::get<native::Get>(errand.request->message).keys.push_back(get.key);
-    errand.request->expected.push_back(size);
-    errand.items.push_back(i);
-  }
-  return batcher.take();
 }
 
 void ClusterStore::get(const Call& call, std::span<TileGet> gets) {
@@ -114,41 +101,8 @@ void ClusterStore::get(const Call& call, std::span<TileGet> gets) {
     return;
   }
   assert(!on_loop_thread());
-  const auto errands = gets_to_send(call, gets);
-  const auto answered = fleet_.carry_out(call, errands);
-  for (const Errand& errand : errands) {
-    if (answered) {
-      settle(errand, gets);
-      continue;
-    }
-    for (const std::size_t i : errand.items) gets[i].got = pass(answered.error());
-  }
-}
-
-// What came, verified; what ought to have come and did not is an error.
-void ClusterStore::settle(const Errand& errand, std::span<TileGet> gets) {
-  const std::string name = fleet_.name(errand.server);
-  for (std::size_t n = 0; n < errand.items.size(); ++n) {
-    TileGet& get = gets[errand.items[n]];
-    if (errand.request->failed) {
-      get.got = pass(lost_image(*errand.request->failed, get.key.image));
-      continue;
-    }
-    Arrived& arrived = errand.request->gets[n];
-    if (arrived.got && *arrived.got && (*arrived.got)->computed_checksum() != (*arrived.got)->checksum()) {
-      get.got = fail(Errc::corrupt, fmt::format("{}: tile {},{} of image {} arrived damaged", name, get.key.col,
-                                                get.key.row, get.key.image.text()));
-    } else if (arrived.got && !*arrived.got) {
-      const RecordPtr record = images_.find(get.key.image);
-      if (!record || record->holder(get.key) != errand.server) continue;  // taken away meanwhile
-      get.got = fail(Errc::unavailable, fmt::format("{}: the server has lost tile {},{} of image {}", name, get.key.col,
-                                                    get.key.row, get.key.image.text()));
-    } else if (!arrived.got && arrived.got.error().code == Errc::invalid) {
-      get.got = pass(unknown_image(std::move(arrived.got.error()), name, get.key.image));
-    } else {
-      get.got = std::move(arrived.got);
-    }
-  }
+  GetRounds rounds(fleet_, images_, call, gets, [this](Damage damage) { keeper_.mend(std::move(damage)); });
+  rounds.run();
 }
 
 void ClusterStore::put(const Call& call, std::span<TilePut> puts) {
@@ -157,8 +111,9 @@ void ClusterStore::put(const Call& call, std::span<TilePut> puts) {
     return;
   }
   assert(!on_loop_thread());
-  PutRounds rounds(fleet_, images_, call, puts);
+  PutRounds rounds(fleet_, images_, claims_, call, puts);
   rounds.run();
+  if (rounds.fewer()) keeper_.note_fewer();
 }
 
 Result<void> ClusterStore::drop(const Call& call, const ImageId& image) {
@@ -167,6 +122,12 @@ Result<void> ClusterStore::drop(const Call& call, const ImageId& image) {
   assert(!on_loop_thread());
   std::vector<Errand> errands;
   for (const std::uint32_t server : record->opened_servers()) {
+    Member& member = fleet_.member(server);
+    if (!member.well && record->replicas() > 1) {
+      const std::lock_guard lock(member.mutex);
+      member.to_drop.push_back(image);
+      continue;
+    }
     auto request = Fleet::request(call, native::Drop{image});
     request->epoch = record->epoch(server);
     errands.push_back({server, std::move(request), {}});
@@ -174,46 +135,66 @@ Result<void> ClusterStore::drop(const Call& call, const ImageId& image) {
   SMALTI_CHECK(fleet_.carry_out(call, errands));
   for (const Errand& errand : errands)
     // A server that cannot be reached frees the image when our session's grace is over, if it still lives.
-    if (errand.request->failed && errand.request->failed->code != Errc::unavailable)
-      return pass(*errand.request->failed);
+    if (const auto failed = fleet_.failure(errand); failed && failed->code != Errc::unavailable) return pass(*failed);
   return {};
+}
+
+// What is on other servers, too, need not have arrived on one that is lost.
+Result<void> ClusterStore::synced(const ImageRecord& record, const std::vector<std::pair<std::uint32_t, Error>>& failed) {
+  if (const auto server = record.lost_on()) return pass(lost_for_good(fleet_, record, *server));
+  if (failed.empty()) return {};
+  const auto held = [&](std::uint32_t server) {
+    return std::none_of(failed.begin(), failed.end(), [&](const auto& one) { return one.first == server; });
+  };
+  if (record.replicas() > 1 && record.tally(held).none == 0) return {};
+  return pass(lost_image(failed.front().second, record.id));
 }
 
 Result<void> ClusterStore::sync(const Call& call, const std::optional<ImageId>& image) {
   if (!fleet_.met()) return {};
   assert(!on_loop_thread());
+  std::vector<RecordPtr> records;
+  if (!image)
+    for (auto& [id, record] : images_.all()) records.push_back(record);
+  else if (auto record = images_.find(*image))
+    records.push_back(std::move(record));
   std::vector<Errand> errands;
-  const auto add = [&](const ImageId& id, const ImageRecord& record) {
-    for (const std::uint32_t server : record.opened_servers()) {
-      if (record.part(server).tiles == 0) continue;
-      auto request = Fleet::request(call, native::Sync{id});
-      request->epoch = record.epoch(server);
-      errands.push_back({server, std::move(request), {}});
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    for (const std::uint32_t server : records[i]->opened_servers()) {
+      records[i]->restarted(server, fleet_.epoch(server));
+      if (records[i]->part(server).tiles == 0) continue;
+      auto request = Fleet::request(call, native::Sync{records[i]->id});
+      request->epoch = records[i]->epoch(server);
+      errands.push_back({server, std::move(request), {i}});
     }
-  };
-  if (image) {
-    const RecordPtr record = images_.find(*image);
-    if (record) add(*image, *record);
-  } else {
-    for (const auto& [id, record] : images_.all()) add(id, *record);
   }
   SMALTI_CHECK(fleet_.carry_out(call, errands));
-  for (const Errand& errand : errands)
-    if (errand.request->failed)
-      return pass(lost_image(*errand.request->failed, *std::get<native::Sync>(errand.request->message).image));
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    std::vector<std::pair<std::uint32_t, Error>> failed;
+    for (const Errand& errand : errands) {
+      auto why = errand.items[0] == i ? fleet_.failure(errand) : std::nullopt;
+      if (!why) continue;
+      records[i]->restarted(errand.server, fleet_.epoch(errand.server));
+      failed.emplace_back(errand.server, std::move(*why));
+    }
+    SMALTI_CHECK(synced(*records[i], failed));
+  }
   return {};
 }
 
 void ClusterStore::count(const std::function<void(const Count&)>& tell) const {
-  for (const auto& link : fleet_.links()) {
-    const std::string name = link->host().text();
-    const Traffic& traffic = link->traffic();
+  for (std::uint32_t i = 0; i < fleet_.links(); ++i) {
+    const Link& link = fleet_.link(i);
+    const std::string name = link.host().text();
+    const Traffic& traffic = link.traffic();
     tell({name + ".sent.bytes", traffic.sent});
     tell({name + ".received.bytes", traffic.received});
     tell({name + ".put.tiles", traffic.put_tiles});
     tell({name + ".get.tiles", traffic.got_tiles});
     tell({name + ".requests", traffic.requests});
     tell({name + ".connects", traffic.connects});
+    tell({name + ".repaired.tiles", traffic.repaired_tiles});
+    tell({name + ".copied.tiles", traffic.copied_tiles});
   }
 }
 

@@ -34,6 +34,7 @@ struct ClusterOptions {
   Placement placement = Placement::automatic;
   std::uint32_t first = 0;         // the server of the first whole image
   bool random_first = true;        // ... drawn at random instead
+  std::uint32_t replicas = 1;      // servers that have each tile; at most 8
   std::uint32_t connections = 2;   // to each server
   std::chrono::milliseconds connect{5000};
   std::chrono::milliseconds answer{30000};  // a server that is silent for so long is lost

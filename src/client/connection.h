@@ -31,6 +31,9 @@ struct Link::Connection {
   asio::steady_timer wake;  // of the writer
   asio::steady_timer beat;  // of the heart
   bool ready = false;
+  bool alone = false;   // made when no other was there: it ends what is left of earlier ones
+  bool superseded = false;  // ended by us, for another broke with puts in it
+  bool pinged = false;  // a ping is on its way, or about to be
   bool leaving = false;  // its writer says goodbye, and then ends it
   bool dead = false;
 };

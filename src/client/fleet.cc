@@ -1,22 +1,74 @@
 #include "client/fleet.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
 namespace smalti::client {
 
+namespace {
+
+// How often whoever waits looks whether a server was lost meanwhile.
+constexpr std::chrono::milliseconds look_every{20};
+// For servers that keep silent when others have answered, at the first meeting.
+constexpr std::chrono::milliseconds patience{1000};
+
+}  // namespace
+
 Fleet::Fleet(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& options)
-    : loop_(loop), psk_(options.key ? *options.key : net::Psk(options.secret)) {
-  const ImageId session = ImageId::fresh();
-  std::vector<HostPort> seen;
-  for (const HostPort& host : options.hosts) {
-    if (std::find(seen.begin(), seen.end(), host) != seen.end()) continue;
-    seen.push_back(host);
-    links_.push_back(std::make_unique<Link>(
-        loop, heap, log,
-        LinkOptions{host, psk_, options.attributes, session.raw, options.encrypt, options.connections, options.connect,
-                    options.answer}));
-  }
+    : loop_(loop),
+      heap_(heap),
+      log_(log),
+      options_(options),
+      psk_(options.key ? *options.key : net::Psk(options.secret)),
+      session_(ImageId::fresh()),
+      careful_(options.replicas > 1) {
+  for (const HostPort& host : options.hosts) add_link(host);
+}
+
+// Hosts that are listed twice are one link.
+std::uint32_t Fleet::add_link(const HostPort& host) {
+  const std::unique_lock lock(mutex_);
+  for (std::uint32_t i = 0; i < doors_.size(); ++i)
+    if (doors_[i].link->host() == host) return i;
+  const auto number = static_cast<std::uint32_t>(doors_.size());
+  LinkOptions one{host, psk_, options_.attributes, session_.raw, options_.encrypt, options_.connections, options_.connect,
+                  options_.answer};
+  one.told = [this, number](const LinkEvent& event) { told(number, event); };
+  doors_.push_back({std::make_unique<Link>(loop_, heap_, log_, std::move(one)), {}});
+  doors_.back().link->watch(careful_);
+  link_count_ = number + 1;
+  return number;
+}
+
+Link& Fleet::link(std::uint32_t number) const {
+  const std::shared_lock lock(mutex_);
+  return *doors_[number].link;
+}
+
+Member& Fleet::member(std::uint32_t server) const {
+  const std::shared_lock lock(mutex_);
+  return *members_[server];
+}
+
+std::uint32_t Fleet::well_count() const {
+  const std::shared_lock lock(mutex_);
+  return static_cast<std::uint32_t>(
+      std::count_if(members_.begin(), members_.end(), [](const auto& one) { return one->well.load(); }));
+}
+
+std::optional<std::uint32_t> Fleet::member_of(std::uint32_t link) const {
+  const std::shared_lock lock(mutex_);
+  return doors_[link].member;
+}
+
+std::vector<std::uint32_t> Fleet::strangers() const {
+  const std::shared_lock lock(mutex_);
+  std::vector<std::uint32_t> out;
+  for (std::uint32_t i = 0; i < doors_.size(); ++i)
+    if (!doors_[i].member) out.push_back(i);
+  return out;
 }
 
 RequestPtr Fleet::request(const Call& call, wire::native::Message message) {
@@ -26,64 +78,235 @@ RequestPtr Fleet::request(const Call& call, wire::native::Message message) {
   return made;
 }
 
-namespace {
-
-Result<void> send_and_wait(net::Loop& loop, const Call& call, const std::vector<std::pair<Link*, RequestPtr>>& all) {
-  if (all.empty()) return {};
-  const auto latch = std::make_shared<Latch>(all.size(), &loop);
+void Fleet::send(std::span<Errand> errands, const std::shared_ptr<Latch>& latch) {
+  latch->add(errands.size());
   std::map<Link*, std::vector<RequestPtr>> by_link;
-  for (const auto& [link, request] : all) {
-    request->latch = latch;
-    by_link[link].push_back(request);
+  for (Errand& errand : errands) {
+    errand.request->latch = latch;
+    errand.sent = Clock::now();
+    by_link[&link_of(errand.server)].push_back(errand.request);
   }
   for (auto& [link, requests] : by_link) link->submit(std::move(requests));
-  auto answered = latch->wait(call);
-  if (!answered)
-    for (const auto& [link, request] : all) request->abandoned = true;
-  return answered;
 }
 
-}  // namespace
+void Fleet::give_up(Errand& errand) {
+  errand.state = Errand::State::given_up;
+  errand.request->abandoned = true;
+  if (std::holds_alternative<wire::native::Get>(errand.request->message)) return;
+  Member& lost = member(errand.server);
+  const std::lock_guard lock(lost.mutex);
+  lost.unsettled.push_back(errand.request);
+}
 
-Result<void> Fleet::carry_out(const Call& call, const std::vector<Errand>& errands) {
-  std::vector<std::pair<Link*, RequestPtr>> all;
-  all.reserve(errands.size());
-  for (const Errand& errand : errands) all.emplace_back(members_[errand.server]->link, errand.request);
-  return send_and_wait(loop_, call, all);
+Result<void> Fleet::carry_out(const Call& call, std::vector<Errand>& errands) {
+  if (errands.empty()) return {};
+  const auto waiting_for = latch();
+  send(errands, waiting_for);
+  while (true) {
+    auto all = waiting_for->wait(call, careful() ? Clock::now() + look_every : Clock::time_point::max());
+    if (!all) {
+      for (Errand& errand : errands) errand.request->abandoned = true;
+      return pass(std::move(all.error()));
+    }
+    bool waiting = false;
+    for (Errand& errand : errands) {
+      if (errand.state != Errand::State::pending) continue;
+      if (errand.request->over)
+        errand.state = Errand::State::over;
+      else if (careful() && !well(errand.server))
+        give_up(errand);
+      else
+        waiting = true;
+    }
+    if (!waiting) return {};
+  }
+}
+
+std::optional<Error> Fleet::failure(const Errand& errand) const {
+  if (errand.state == Errand::State::over) return errand.request->failed;
+  return Error{Errc::unavailable, fmt::format("{}: the server does not answer", name(errand.server))};
+}
+
+// Until all have answered; where images have replicas, some while after the first has.
+Result<void> Fleet::hear(const Call& call, const std::vector<RequestPtr>& pings, Latch& latch) const {
+  std::optional<Clock::time_point> until;
+  while (true) {
+    const auto next = careful() ? Clock::now() + look_every : Clock::time_point::max();
+    auto all = latch.wait(call, next);
+    if (!all || *all) return all ? Result<void>() : pass(std::move(all.error()));
+    const bool some = std::any_of(pings.begin(), pings.end(), [](const auto& p) { return p->over && !p->failed; });
+    if (some && !until) until = Clock::now() + patience;
+    if (until && Clock::now() >= *until) return {};
+  }
 }
 
 Result<void> Fleet::meet(const Call& call) {
   if (met_) return {};
   const std::lock_guard lock(meeting_);
   if (met_) return {};
-  if (links_.empty()) return fail(Errc::invalid, "no servers are set; set registry:cache:hosts");
-  if (links_.size() > most_servers) return fail(Errc::invalid, "too many servers are listed");
+  if (links() == 0) return fail(Errc::invalid, "no servers are set; set registry:cache:hosts");
+  if (links() > most_servers) return fail(Errc::invalid, "too many servers are listed");
   SMALTI_CHECK(psk_.key());  // here rather than on the loop: it takes a while
-  std::vector<std::pair<Link*, RequestPtr>> pings;
-  for (const auto& link : links_) pings.emplace_back(link.get(), request(call, wire::native::Ping{}));
-  SMALTI_CHECK(send_and_wait(loop_, call, pings));
+  const auto answers = latch();
+  answers->add(links());
+  std::vector<RequestPtr> pings;
+  for (std::uint32_t i = 0; i < links(); ++i) {
+    pings.push_back(request(call, wire::native::Ping{}));
+    pings.back()->latch = answers;
+    link(i).submit({pings.back()});
+  }
+  auto heard = hear(call, pings, *answers);
+  if (!heard) {
+    for (const RequestPtr& ping : pings) ping->abandoned = true;
+    return heard;
+  }
 
-  std::optional<Error> absent;
-  for (const auto& [link, ping] : pings) {
-    if (!ping->failed) continue;
-    if (absent)
-      absent->what += "; " + ping->failed->what;
+  std::optional<Error> absent, wrong;
+  std::vector<std::uint32_t> present;
+  for (std::uint32_t i = 0; i < pings.size(); ++i) {
+    std::optional<Error> failed;
+    if (!pings[i]->over)
+      failed = Error{Errc::unavailable, fmt::format("{}: no answer", link(i).host().text())};
     else
-      absent = ping->failed;
+      failed = pings[i]->failed;
+    if (!failed) {
+      present.push_back(i);
+      continue;
+    }
+    if (failed->code != Errc::unavailable) wrong = failed;
+    if (absent)
+      absent->what += "; " + failed->what;
+    else
+      absent = std::move(failed);
   }
-  if (absent) return pass(std::move(*absent));
-
-  std::vector<wire::native::Id> ids;
-  for (const auto& link : links_) {
-    const wire::native::Id id = link->identity().server;
-    if (std::find(ids.begin(), ids.end(), id) != ids.end()) continue;
-    ids.push_back(id);
-    members_.push_back(std::make_unique<Member>());
-    members_.back()->link = link.get();
-  }
-  rendezvous_ = Rendezvous(ids);
+  if (absent && (present.empty() || wrong || !careful())) return pass(std::move(*absent));
+  if (absent) log_.line(Level::warning, absent->what + "; going on without");
+  for (const std::uint32_t i : present) join(i);
   met_ = true;
   return {};
+}
+
+std::optional<std::uint32_t> Fleet::find(const wire::native::Id& id) const {
+  for (std::uint32_t i = 0; i < members_.size(); ++i)
+    if (members_[i]->id == id) return i;
+  return std::nullopt;
+}
+
+std::uint32_t Fleet::join(std::uint32_t number) {
+  const std::unique_lock lock(mutex_);
+  Door& door = doors_[number];
+  const Identity identity = door.link->identity();
+  if (door.member && members_[*door.member]->link == door.link.get()) return *door.member;
+  if (auto known = find(identity.server)) {
+    Member& member = *members_[*known];
+    if (member.link.load()->identity().epoch == 0) member.link = door.link.get();
+    return *(door.member = known);
+  }
+  members_.push_back(std::make_unique<Member>(identity.server, door.link.get(), true));
+  door.member = static_cast<std::uint32_t>(members_.size() - 1);
+  size_ = static_cast<std::uint32_t>(members_.size());
+  return *door.member;
+}
+
+Rule Fleet::rule(const ImageId& image, const ImageSpec& spec, std::optional<std::uint32_t> turn,
+                 std::uint32_t replicas) const {
+  Rule rule;
+  rule.replicas = replicas;
+  std::vector<wire::native::Id> ids;
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    rule.servers.push_back(i);
+    ids.push_back(member(i).id);
+  }
+  if (turn)
+    rule.first = *turn % static_cast<std::uint32_t>(ids.size());
+  else
+    rule.rendezvous = Rendezvous(ids).evened(image, Grid(spec));
+  return rule;
+}
+
+Result<Rule> Fleet::rule(const ImageId& image, const ImageSpec& spec, const Placing& placing,
+                         std::vector<std::uint32_t>& servers) {
+  const bool sound = placing.ruled > 0 && placing.ruled <= placing.servers.size() &&
+                     placing.servers.size() <= most_servers && placing.replicas > 0 &&
+                     placing.replicas <= most_replicas && (!placing.first || *placing.first < placing.ruled);
+  if (!sound)
+    return fail(Errc::corrupt, fmt::format("image {}: the record of its placement makes no sense", image.text()));
+  if (placing.replicas > 1 && !careful_.exchange(true))
+    for (std::uint32_t i = 0; i < links(); ++i) link(i).watch(true);
+  Rule rule;
+  rule.first = placing.first;
+  rule.replicas = placing.replicas;
+  std::vector<wire::native::Id> ids;
+  for (const Placing::Server& server : placing.servers) {
+    std::optional<std::uint32_t> known;
+    {
+      const std::shared_lock lock(mutex_);
+      known = find(server.id);
+    }
+    if (!known) {
+      const std::uint32_t number = add_link(server.address);
+      const std::unique_lock lock(mutex_);
+      known = static_cast<std::uint32_t>(members_.size());
+      members_.push_back(std::make_unique<Member>(server.id, doors_[number].link.get(), false));
+      if (!doors_[number].member) doors_[number].member = known;
+      size_ = static_cast<std::uint32_t>(members_.size());
+    }
+    servers.push_back(*known);
+    if (servers.size() > placing.ruled) continue;
+    rule.servers.push_back(*known);
+    ids.push_back(server.id);
+  }
+  if (!rule.first) rule.rendezvous = Rendezvous(ids).evened(image, Grid(spec));
+  nudge();
+  return rule;
+}
+
+Placing Fleet::describe(const ImageRecord& record) const {
+  Placing out;
+  std::vector<std::optional<std::uint32_t>> place(size());
+  const auto place_of = [&](std::uint32_t server) {
+    if (!place[server]) {
+      place[server] = static_cast<std::uint32_t>(out.servers.size());
+      out.servers.push_back({member(server).id, link_of(server).host()});
+    }
+    return *place[server];
+  };
+  for (const std::uint32_t server : record.rule().servers) place_of(server);
+  out.ruled = static_cast<std::uint32_t>(out.servers.size());
+  out.first = record.rule().first;
+  out.replicas = record.replicas();
+  record.each_exception([&](std::uint64_t first, std::uint64_t tiles, const Copies& copies) {
+    Placing::Run run{first, tiles, {}};
+    for (const Copies::Copy& copy : copies)
+      if (!copy.gone) run.holders.push_back(place_of(copy.server));
+    out.exceptions.push_back(std::move(run));
+  });
+  return out;
+}
+
+void Fleet::told(std::uint32_t link, const LinkEvent& event) {
+  const auto server = member_of(link);
+  if (server && event.kind != LinkEvent::Kind::restarted) member(*server).well = false;
+  {
+    const std::lock_guard lock(incidents_mutex_);
+    incidents_.push_back({link, event});
+  }
+  incident_.notify_all();
+}
+
+void Fleet::nudge() {
+  {
+    const std::lock_guard lock(incidents_mutex_);
+    nudged_ = true;
+  }
+  incident_.notify_all();
+}
+
+std::vector<Incident> Fleet::await_incidents(std::stop_token stop, Clock::duration at_most) {
+  std::unique_lock lock(incidents_mutex_);
+  incident_.wait_for(lock, stop, at_most, [this] { return nudged_ || !incidents_.empty(); });
+  nudged_ = false;
+  return std::exchange(incidents_, {});
 }
 
 }  // namespace smalti::client

@@ -21,7 +21,13 @@ constexpr std::chrono::seconds between_extra_attempts{1};
 }  // namespace
 
 Link::Link(net::Loop& loop, TileHeap& heap, Log& log, LinkOptions options)
-    : loop_(loop), heap_(heap), log_(log), options_(std::move(options)), tasks_(loop) {}
+    : loop_(loop),
+      heap_(heap),
+      log_(log),
+      options_(std::move(options)),
+      look_out_timer_(loop.executor()),
+      usual_(Clock::duration(options_.stall_floor / 4).count()),
+      tasks_(loop) {}
 
 Link::~Link() {
   auto closing = [](Link* self) -> net::Task<void> {
@@ -49,11 +55,18 @@ void Link::accept(std::vector<RequestPtr> requests) {
     else
       queue_.push_back(std::move(request));
   }
+  if (quiet_since_ == 0 && owed()) quiet_since_ = Clock::now().time_since_epoch().count();
+  if (watch_ && !looking_out_ && owed()) {
+    looking_out_ = true;
+    tasks_.spawn(look_out());
+  }
   tend();
 }
 
 void Link::tend() {
   if (shut_ || queue_.empty()) return;
+  if (!connections_.empty() && std::all_of(connections_.begin(), connections_.end(), [](auto& c) { return c->dead; }))
+    return;  // the last of them to end connects anew
   bool ready = false;
   for (const ConnectionPtr& connection : connections_) {
     ready = ready || connection->ready;
@@ -64,13 +77,16 @@ void Link::tend() {
 }
 
 void Link::connect_one() {
+  const bool alone = connections_.empty();
   connections_.push_back(std::make_shared<Connection>(loop_.executor()));
+  connections_.back()->alone = alone;
   tasks_.spawn(live(connections_.back()));
 }
 
 void Link::finish(const RequestPtr& request, std::optional<Error> error) {
   request->failed = std::move(error);
   request->answered_epoch = identity_.epoch;
+  request->over = true;
   if (request->latch) request->latch->done();
 }
 
@@ -106,12 +122,20 @@ std::vector<RequestPtr> Link::next_batch(Connection& connection) {
 }
 
 void Link::lost(const ConnectionPtr& connection, const Error& error) {
-  const bool was_ready = connection->ready;
+  const bool was_ready = connection->ready || connection->superseded;
   connection->end();
   connection->ready = false;
   std::erase(connections_, connection);
   const auto sent = std::move(connection->sent);
   connection->sent.clear();
+  // What was put here may still lie unread in the broken connection. Only a connection that is alone is known to come
+  // behind it, so the others end, too.
+  for (const auto& [number, request] : sent)
+    if (was_ready && !shut_ && std::holds_alternative<Put>(request->message))
+      for (const ConnectionPtr& other : connections_) {
+        other->superseded = true;
+        other->end();
+      }
   for (const auto& [number, request] : sent) {
     if (!request->latch && std::holds_alternative<Ping>(request->message)) continue;
     if (shut_ || hindrance(*request))
@@ -126,12 +150,16 @@ void Link::lost(const ConnectionPtr& connection, const Error& error) {
     queue_.clear();
     for (const RequestPtr& request : waiting) finish(request, error);
   }
-  if (!shut_) log_.line(was_ready ? Level::warning : Level::debug, error.what);
+  if (!shut_) log_.line(Level::debug, error.what);
+  if (!was_ready && connections_.empty()) tell(LinkEvent::Kind::lost, error);
+  if (!owed()) quiet_since_ = 0;
   tend();
+  if (was_ready && connections_.empty() && watch_ && !shut_) connect_one();  // is it gone?
 }
 
 void Link::shut() {
   shut_ = true;
+  look_out_timer_.cancel();
   const auto waiting = std::move(queue_);
   queue_.clear();
   for (const RequestPtr& request : waiting) finish(request, named({Errc::cancelled, "the client is shutting down"}));
@@ -155,10 +183,13 @@ Error Link::named(Error error) const {
 Result<void> Link::meet(const Welcome& welcome) {
   if (const std::string differ = differences(options_.attributes, welcome.attributes); !differ.empty())
     return pass(named({Errc::incompatible, "the server is incompatible: " + differ}));
-  const std::lock_guard lock(identity_mutex_);
   if (identity_.epoch != 0 && identity_.server == welcome.server && identity_.incarnation == welcome.incarnation)
-    return {};
-  identity_ = {welcome.server, welcome.incarnation, identity_.epoch + 1};
+    return {};  // written by this thread only
+  {
+    const std::lock_guard lock(identity_mutex_);
+    identity_ = {welcome.server, welcome.incarnation, identity_.epoch + 1};
+  }
+  if (identity_.epoch > 1) tell(LinkEvent::Kind::restarted, named({Errc::unavailable, "the server restarted"}));
   return {};
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -21,6 +23,15 @@
 
 namespace smalti::client {
 
+struct LinkEvent {
+  enum class Kind : std::uint8_t {
+    lost,      // it cannot be reached, or its connection broke and could not be made anew
+    stalled,   // it owes an answer and has said nothing for long; it may still answer
+    restarted  // another life of it answers: what it held is gone
+  } kind;
+  Error why;
+};
+
 struct LinkOptions {
   HostPort host;
   net::Psk psk;
@@ -30,6 +41,10 @@ struct LinkOptions {
   std::uint32_t connections = 2;
   std::chrono::milliseconds connect{5000};
   std::chrono::milliseconds answer{30000};
+  std::chrono::milliseconds stall_floor{400};   // a server that owes an answer counts as stalled after a silence of
+  std::chrono::milliseconds stall_cap{1500};    // some times its usual one, between these
+  // Told on the loop. Whoever hears it must not wait.
+  std::function<void(const LinkEvent&)> told;
 };
 
 // Who answered. `epoch` counts the server's lives as this client has seen them, from 1; a new one means that the
@@ -44,6 +59,8 @@ struct Traffic {
   std::atomic<std::uint64_t> sent = 0, received = 0;  // bytes of frames
   std::atomic<std::uint64_t> put_tiles = 0, got_tiles = 0;
   std::atomic<std::uint64_t> requests = 0, connects = 0;
+  std::atomic<std::uint64_t> repaired_tiles = 0;  // were damaged or missing there, and written anew from another server
+  std::atomic<std::uint64_t> copied_tiles = 0;    // put there because another server that had them is gone
 };
 
 // Connects when the first request comes, and again when one comes after the connections were lost. Requests that were
@@ -62,6 +79,13 @@ class Link {
   Identity identity() const;
   const HostPort& host() const noexcept { return options_.host; }
   const Traffic& traffic() const noexcept { return traffic_; }
+  Traffic& traffic() noexcept { return traffic_; }
+  // How long it has owed an answer and said nothing; zero while it owes none.
+  Clock::duration silence() const noexcept;
+  // The longest such silence of late, decaying over some seconds.
+  Clock::duration usual_silence() const noexcept { return Clock::duration(usual_); }
+  // Whether to notice stalls and to find out at once when an idle server dies; else only what a request meets.
+  void watch(bool on) noexcept { watch_ = on; }
 
  private:
   struct Connection;
@@ -79,6 +103,13 @@ class Link {
   Result<void> meet(const wire::native::Welcome&);
   Error named(Error) const;
 
+  bool owed() const noexcept;
+  void heard(Connection&);
+  void ping(const ConnectionPtr&);
+  Clock::duration stall_after() const noexcept;
+  void tell(LinkEvent::Kind, Error);
+
+  asio::awaitable<void> look_out();
   asio::awaitable<void> live(ConnectionPtr);
   asio::awaitable<void> send_all(ConnectionPtr);
   asio::awaitable<void> keep_alive(ConnectionPtr);
@@ -106,6 +137,14 @@ class Link {
   std::vector<ConnectionPtr> connections_;
   Clock::time_point no_more_before_{};  // when another connection may be tried beside those that work
   bool shut_ = false;
+  bool looking_out_ = false;
+  bool stalled_ = false;
+  Clock::duration longest_{};  // silence since the watch last looked
+  asio::steady_timer look_out_timer_;
+
+  std::atomic<bool> watch_ = false;
+  std::atomic<Clock::rep> quiet_since_ = 0;  // the last byte, or when an answer came to be owed; 0: nothing is owed
+  std::atomic<Clock::rep> usual_;
 
   net::Tasks tasks_;
 };

@@ -22,6 +22,7 @@ namespace {
 constexpr std::uint64_t default_in_flight = 16u << 20;
 constexpr std::chrono::milliseconds shortest_ping{20};
 constexpr std::chrono::milliseconds longest_ping{10000};
+constexpr std::chrono::milliseconds longest_watched_ping{1000};
 constexpr std::chrono::milliseconds longest_goodbye{500};
 
 tl::unexpected<Error> nonsense(std::string_view what) {
@@ -89,7 +90,7 @@ Task<void> Link::establish(ConnectionPtr connection) {
 Task<bool> Link::greet(ConnectionPtr connection, Clock::time_point deadline) {
   Connection* own = connection.get();
   const std::vector<std::byte> hello =
-      encode({}, Hello{options_.attributes, options_.session, !options_.encrypt, "smalti"});
+      encode({}, Hello{options_.attributes, options_.session, !options_.encrypt, "smalti", connection->alone});
   const std::array<Bytes, 1> frame{Bytes(hello)};
   const std::span<const Bytes> parts(frame);
   auto sent = co_await own->stream->write(parts, deadline);
@@ -109,7 +110,8 @@ Task<bool> Link::greet(ConnectionPtr connection, Clock::time_point deadline) {
   if (!met) co_return pass(std::move(met.error()));
   own->most_in_flight = welcome->in_flight_bytes > 0 ? welcome->in_flight_bytes : default_in_flight;
   const std::chrono::milliseconds grace(welcome->grace_millis > 0 ? welcome->grace_millis : 30000u);
-  own->ping_every = std::clamp(std::min(grace, options_.answer) / 3, shortest_ping, longest_ping);
+  const auto longest = watch_ ? longest_watched_ping : longest_ping;
+  own->ping_every = std::clamp(std::min(grace, options_.answer) / 3, shortest_ping, longest);
   co_return welcome->plain;
 }
 
@@ -119,11 +121,7 @@ asio::awaitable<void> Link::keep_alive(ConnectionPtr connection) {
     const bool was_leaving = connection->leaving;
     co_await rest(&connection->beat, next);
     if (was_leaving) connection->end();
-    if (connection->dead || connection->leaving || !connection->pings.empty()) continue;
-    auto ping = std::make_shared<Request>();
-    ping->message = Ping{};
-    connection->pings.push_back(std::move(ping));
-    connection->wake.cancel();
+    if (!connection->dead && !connection->leaving) ping(connection);
   }
 }
 
@@ -190,6 +188,7 @@ Task<Frame> Link::next_frame(Connection* connection, Clock::time_point deadline)
     if (*got == 0) co_return fail(Errc::unavailable, "the server has closed the connection");
     connection->decoder.filled(*got);
     traffic_.received += *got;
+    heard(*connection);
   }
 }
 
@@ -225,6 +224,7 @@ Task<void> Link::take(Connection* connection, Frame* frame) {
   connection->sent.erase(frame->meta.request);
   connection->in_flight -= request->weight;
   finish(request, std::move(request->failed));
+  if (!owed()) quiet_since_ = 0;
   if (!queue_.empty()) connection->wake.cancel();
   co_return Result<void>();
 }
@@ -292,6 +292,7 @@ Task<void> Link::take_payload(Connection* connection, std::span<std::byte> into)
     if (*got == 0) co_return fail(Errc::unavailable, "the server has closed the connection in the middle of a tile");
     rest_of_it = rest_of_it.subspan(*got);
     traffic_.received += *got;
+    heard(*connection);
   }
   co_return Result<void>();
 }

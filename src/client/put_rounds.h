@@ -1,4 +1,4 @@
-// Putting a batch of tiles on the servers they belong to, and on the next ones where those have no room.
+// Putting a batch of tiles on the servers they belong to, and on the next ones where those have no room or are lost.
 #pragma once
 
 #include <functional>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "client/claims.h"
 #include "client/fleet.h"
 #include "client/image_record.h"
 
@@ -34,46 +35,74 @@ struct Opening {
 };
 
 // Announces the image to those of the servers that do not know it yet.
-std::vector<Opening> open_on(Fleet&, const Call&, const ImageId&, ImageRecord&, const std::vector<std::uint32_t>& servers);
+std::vector<Opening> open_on(Fleet&, const Call&, ImageRecord&, const std::vector<std::uint32_t>& servers);
 
 // "127.0.0.1:6668: the server restarted in the middle; image 1234... is lost with it"
 Error lost_image(Error, const ImageId&);
 // The server does not know an image that was opened there: its lease must have ended.
 Error unknown_image(Error, const std::string& server, const ImageId&);
+// Tiles of this image are gone for good.
+Error lost_for_good(const Fleet&, const ImageRecord&, std::uint32_t server);
 
-// One batch. Each round sends every tile that has no place yet to its best server that was not tried; a server without
-// room passes it on to the next.
+// One batch, each tile claimed while it is worked on. A tile goes to as many servers as its image has replicas: where it
+// is, else where it belongs, in order; a server without room, or lost, passes it on to the next. It is done when all
+// have it that are well. One that keeps silent is given up when the tile is, or can be, elsewhere.
 class PutRounds {
  public:
-  PutRounds(Fleet& fleet, ImagesOf<ImageRecord>& images, const Call& call, std::span<TilePut> puts);
+  PutRounds(Fleet& fleet, ImagesOf<ImageRecord>& images, Claims& claims, const Call& call, std::span<TilePut> puts);
   void run();
+  // Some tile has fewer copies than asked, for there were not as many servers.
+  bool fewer() const noexcept { return fewer_; }
 
  private:
   struct Item {
     std::size_t index = 0;  // of the put
     ImagesOf<ImageRecord>::Ptr record;
-    std::optional<std::uint32_t> server;   // this round's
-    std::vector<std::uint32_t> tried;
-    std::string refusals;                  // of those tried, for the operator
+    Tile tile;
+    Copies before;
+    std::vector<std::uint32_t> next;     // to be asked this round
+    std::vector<std::uint32_t> stored;   // these have it
+    std::vector<std::uint32_t> pending;  // these were asked
+    std::vector<std::uint32_t> tried;    // these will not be asked (again)
+    std::string refusals;                // of those without room, for the operator
+    std::optional<Error> failed;         // another reason; the last
+    bool damaged_once = false;
     bool done = false;
   };
 
   Result<ImagesOf<ImageRecord>::Ptr> check(const TilePut&) const;
+  void run_claimed();
+  void begin(Item&);
+  void begin_removal(Item&);
   void choose(Item&);
+  std::optional<std::uint32_t> next_server(const Item&) const;
+  bool may_ask(const Item&, std::uint32_t server) const;
   void open_where_needed();
   std::vector<Errand> errands();
-  void settle(const Errand&);
+  void collect();
+  bool dispensable(const Item&, std::uint32_t server) const;
+  void drop_silent();
+  void settle(const Errand&, std::size_t n);
   void settle(Item&, std::uint32_t server, Result<Generation> answer);
-  void refused(Item&, const Error&);
+  void conclude(Item&);
+  void conclude_removal(Item&);
+  void store(Item&);
+  void refuse(Item&);
   void finish(Item&, Result<Generation>);
+  void give_up(const Error&);
+  void take_away(const Item&, const std::vector<std::uint32_t>& servers);
   void clean_up();
 
   Fleet& fleet_;
   ImagesOf<ImageRecord>& images_;
+  Claims& claims_;
   const Call& call_;
   const std::span<TilePut> puts_;
   std::vector<Item> items_;
+  std::vector<Errand> errands_;
   std::vector<Errand> leftovers_;  // copies that an older put left elsewhere
+  bool alternatives_ = false;
+  bool fewer_ = false;
 };
 
 }  // namespace smalti::client

@@ -23,9 +23,10 @@ class Latch {
  public:
   // With a loop, the one that carries the requests out, the caller helps it while it waits.
   explicit Latch(std::size_t requests, net::Loop* loop = nullptr) : loop_(loop), left_(requests) {}
+  void add(std::size_t requests);
   void done();
-  // Until all are done, or the caller gives up (then cancelled or timeout).
-  Result<void> wait(const Call&);
+  // Until all are done (true), or the time has come (false), or the caller gives up (then cancelled or timeout).
+  Result<bool> wait(const Call&, Clock::time_point until = Clock::time_point::max());
 
  private:
   net::Loop* const loop_;
@@ -40,7 +41,7 @@ struct Arrived {
   bool answered = false;
 };
 
-// Written by the caller until it is submitted, then by the loop until the latch is done, then read by the caller. A
+// Written by the caller until it is submitted, then by the loop until it is over, then read by the caller. A
 // caller that gives up leaves it to the loop, which keeps the tiles alive for as long as they may be being sent.
 struct Request {
   wire::native::Message message;
@@ -53,6 +54,7 @@ struct Request {
   std::shared_ptr<Latch> latch;  // none: nobody waits
   bool repeatable = true;        // may be sent again where the connection was lost before the answer
   std::atomic<bool> abandoned = false;
+  std::atomic<bool> over = false;  // the loop has done with it: the answer may be read, and nothing is under way any more
 
   // The answer. `failed` speaks for the whole request.
   std::optional<Error> failed;

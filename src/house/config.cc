@@ -88,6 +88,11 @@ Result<void> set_first(Draft& draft, std::string_view value) {
   return {};
 }
 
+Result<void> set_replicas(Draft& draft, std::string_view value) {
+  SMALTI_TRY(draft.config.replicas, whole_number(value, 1, 8));
+  return {};
+}
+
 Result<void> set_greetings(Draft& draft, std::string_view value) {
   draft.config.greetings.clear();
   while (true) {
@@ -162,6 +167,8 @@ constexpr std::array rows{
         "whole images server by server, or each image over all servers; auto: by size", set_placement},
     Row{"cache:first", "first", "N", "the server of the first whole image, from 0; else drawn at random",
         set_first},
+    Row{"cache:replicas", "replicas", "1..8", "servers that have each tile, so that others may be lost",
+        set_replicas},
     Row{"cache:encryption", "encryption", "native|required|none",
         "between Smalti peers always; and none in clear but from this host; or not at all", set_encryption},
     Row{"cache:magick", "magick", "n16|n8|s|l|none,...",

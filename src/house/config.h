@@ -46,6 +46,7 @@ struct Config {
   bool hosts_defined = false;  // by -define, not by a policy: a server becomes a gateway only when told to
   Placement placement = Placement::automatic;
   std::optional<std::uint32_t> first;  // the server of the first whole image; none: drawn at random
+  std::uint32_t replicas = 1;          // servers that have each tile
   Encryption encryption = Encryption::native;
   std::vector<Greeting> greetings;         // of the first port, the second, ...; empty: not said
   std::vector<net::Network> allow;         // where ImageMagick's clients may come from; empty: not said

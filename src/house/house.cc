@@ -32,6 +32,7 @@ StorePtr distributed(House& house) {
   options.placement = config.placement;
   options.first = config.first.value_or(0);
   options.random_first = !config.first.has_value();
+  options.replicas = config.replicas;
   return cluster_store(*house.loop, house.heap, house.log, std::move(options));
 }
 

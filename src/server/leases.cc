@@ -6,18 +6,35 @@
 
 namespace smalti::server {
 
-Leases::Visit Leases::join(const wire::native::Id& id, const std::string& name) {
+Leases::Visit Leases::join(const wire::native::Id& id, const std::string& name, std::function<void()> close) {
   auto& session = sessions_[id];
   if (!session) session = std::make_unique<Session>();
   session->id = id;
   session->name = name;
   ++session->connections;
   ++session->visits;
+  if (close) session->closers.emplace(session->visits, std::move(close));
   return {*this, *session};
 }
 
-void Leases::leave(Session& session) {
+net::Task<void> Leases::supersede(wire::native::Id id, Clock::time_point deadline) {
+  const auto busy = [this, id]() -> Session* {
+    const auto found = sessions_.find(id);
+    return found != sessions_.end() && found->second->connections > 0 ? found->second.get() : nullptr;
+  };
+  while (Session* session = busy()) {
+    for (const auto& [visit, close] : std::exchange(session->closers, {})) close();
+    if (Clock::now() >= deadline)
+      co_return fail(Errc::unavailable, "requests of an earlier connection of this client do not come to an end");
+    if (busy()) co_await changed_.wait(deadline);
+  }
+  co_return Result<void>();
+}
+
+void Leases::leave(Session& session, std::uint64_t visit) {
+  session.closers.erase(visit);
   if (--session.connections > 0) return;
+  changed_.notify();
   parts_.tasks.spawn(expire(session.id, session.visits));
 }
 

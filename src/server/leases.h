@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,7 @@ struct Session {
   std::string name;  // for the log
   std::uint32_t connections = 0;
   std::uint64_t visits = 0;  // grows with each connection, so that an expiry knows whether it still holds
+  std::map<std::uint64_t, std::function<void()>> closers;  // of its connections, by visit
   std::set<ImageId> images;
 };
 
@@ -61,20 +63,26 @@ class Leases {
   // A connection's part in its session.
   class Visit {
    public:
-    Visit(Leases& leases, Session& session) : leases_(&leases), session_(&session) {}
+    Visit(Leases& leases, Session& session)
+        : leases_(&leases), session_(&session), number_(session.visits) {}
     Visit(Visit&& other) noexcept
-        : leases_(std::exchange(other.leases_, nullptr)), session_(other.session_) {}
+        : leases_(std::exchange(other.leases_, nullptr)), session_(other.session_), number_(other.number_) {}
     Visit& operator=(Visit&&) = delete;
     ~Visit() {
-      if (leases_) leases_->leave(*session_);
+      if (leases_) leases_->leave(*session_, number_);
     }
     Session& session() const noexcept { return *session_; }
 
    private:
     Leases* leases_;
     Session* session_;
+    std::uint64_t number_;
   };
-  Visit join(const wire::native::Id& id, const std::string& name);
+  // `close` ends the connection; it is called at most once, by supersede().
+  Visit join(const wire::native::Id& id, const std::string& name, std::function<void()> close = {});
+  // Closes the session's connections and waits until nothing works for them any more. Errc::unavailable where that
+  // takes longer.
+  net::Task<void> supersede(wire::native::Id id, Clock::time_point deadline);
 
   // While it lives the image is not dropped.
   class Use {
@@ -114,7 +122,7 @@ class Leases {
   std::size_t sessions() const noexcept { return sessions_.size(); }
 
  private:
-  void leave(Session&);
+  void leave(Session&, std::uint64_t visit);
   asio::awaitable<void> expire(wire::native::Id id, std::uint64_t visits);
   net::Task<void> remove(Call, ImageId, std::shared_ptr<Image>);
   Result<void> admit(const ImageSpec&) const;

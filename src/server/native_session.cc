@@ -86,6 +86,16 @@ asio::awaitable<ClientPtr> greet(NativeHost& host, std::shared_ptr<NativeConnect
     co_await std::move(telling);
     co_return nullptr;
   }
+  if (hello->alone) {
+    const native::Id session = hello->session;
+    auto superseding = host.leases.supersede(session, deadline);
+    auto superseded = co_await std::move(superseding);
+    if (!superseded) {
+      auto telling = refuse(host, connection, meta, superseded.error().code, std::move(superseded.error().what));
+      co_await std::move(telling);
+      co_return nullptr;
+    }
+  }
   const bool plain = hello->plain && host.options.plain;
   connection->send(meta, welcome(host, plain));
   co_await connection->flushed();
@@ -98,7 +108,11 @@ asio::awaitable<ClientPtr> greet(NativeHost& host, std::shared_ptr<NativeConnect
     }
   }
   const std::string name = fmt::format("{} ({})", hello->name, connection->peer());
-  co_return std::make_shared<NativeClient>(host, connection, host.leases.join(hello->session, name));
+  const std::weak_ptr<NativeConnection> weak = connection;
+  const auto close = [weak] {
+    if (const auto there = weak.lock()) there->close();
+  };
+  co_return std::make_shared<NativeClient>(host, connection, host.leases.join(hello->session, name, close));
 }
 
 // Requests until the client has gone or speaks nonsense.

@@ -49,6 +49,9 @@ struct Hello {
   // Asks for what follows the welcome to go in clear; sends nothing more until it has the welcome.
   bool plain = false;
   std::string name;  // of the client program, for the server's log
+  // The session's other connections are of no more use: the server ends them, and what they asked for, before it
+  // welcomes this one. So nothing that was sent on a connection that broke can arrive behind what is sent now.
+  bool alone = false;
 };
 struct Open {
   ImageId image;

@@ -112,7 +112,10 @@ Message take_hello(Head& h) {
     h.r.raw(h.r.left());
     return m;
   }
-  m.plain = take_flag(h, "hello");
+  const std::uint32_t flags = h.r.u32();
+  if (flags > 3) h.no(fmt::format("reserved hello flags {:#x}", flags));
+  m.plain = (flags & 1u) != 0;
+  m.alone = (flags & 2u) != 0;
   m.name = h.r.text(most_name);
   return m;
 }

@@ -37,7 +37,7 @@ std::string_view item_text(const Error& error) {
 std::uint32_t put(Writer& w, const Hello& m) {
   put_attributes(w, m.attributes);
   w.raw(m.session);
-  w.u32(m.plain ? 1 : 0);
+  w.u32((m.plain ? 1u : 0u) | (m.alone ? 2u : 0u));
   w.text(m.name, most_name);
   return 0;
 }

@@ -10,6 +10,7 @@ struct Shape {
   unsigned servers;
   bool encrypt;
   Placement placement;
+  unsigned replicas = 1;
 };
 
 constexpr Shape shapes[] = {
@@ -17,6 +18,9 @@ constexpr Shape shapes[] = {
     {"remote_in_clear", 1, false, Placement::automatic},
     {"two_sharded", 2, true, Placement::sharded},
     {"three_by_turns_in_clear", 3, false, Placement::round_robin},
+    {"two_mirrored", 2, true, Placement::sharded, 2},
+    {"four_with_two_replicas", 4, true, Placement::sharded, 2},
+    {"four_with_three_replicas_by_turns", 4, false, Placement::round_robin, 3},
 };
 
 struct ClusterRig : Rig {
@@ -30,6 +34,7 @@ struct ClusterRig : Rig {
     options.key = our_key();
     options.encrypt = shape.encrypt;
     options.placement = shape.placement;
+    options.replicas = shape.replicas;
     store = cluster_store(loop, heap, log, std::move(options));
   }
   ~ClusterRig() override { store.reset(); }
@@ -43,7 +48,7 @@ std::vector<StoreUnderTest> stores() {
   std::vector<StoreUnderTest> out;
   for (const Shape& shape : shapes)
     out.push_back({shape.name, [&shape](const Limits& limits) { return std::make_unique<ClusterRig>(limits, shape); },
-                   shape.servers});
+                   shape.servers / shape.replicas, shape.replicas});
   return out;
 }
 

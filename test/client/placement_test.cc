@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <set>
 
-#include "client/image_record.h"
-
 namespace smalti::client {
 namespace {
 
@@ -160,41 +158,6 @@ TEST(EvenedRendezvous, AServerThatJoinsALargeImageMovesLittleElse) {
 }
 
 TEST(RingOrder, BeginsAtTheFirst) { EXPECT_THAT(ring_order(2, 4), testing::ElementsAre(2, 3, 0, 1)); }
-
-const ImageSpec spec{{1000, 600}, {Sample::u8, 3, 0}, {256, 256}};
-
-TEST(ImageRecord, RemembersWhereTilesWerePut) {
-  ImageRecord record(spec, 1, Rendezvous(some_servers(3)), 3);
-  const TileKey key{image(1), 0, 3, 2};  // 232x88
-  EXPECT_EQ(record.home(key), 1u);
-  EXPECT_THAT(record.order(key), testing::ElementsAre(1, 2, 0));
-  EXPECT_EQ(record.holder(key), std::nullopt);
-  EXPECT_EQ(record.placed(key, 2), std::nullopt);
-  EXPECT_EQ(record.placed(key, 2), std::nullopt);
-  EXPECT_EQ(record.holder(key), 2u);
-  EXPECT_EQ(record.part(2).tiles, 1u);
-  EXPECT_EQ(record.part(2).bytes, 232u * 88 * 3);
-  EXPECT_EQ(record.placed(key, 0), 2u);
-  EXPECT_EQ(record.part(2).tiles, 0u);
-  EXPECT_EQ(record.part(2).bytes, 0u);
-  record.removed(key, 2);  // it is not there any more
-  EXPECT_EQ(record.holder(key), 0u);
-  record.removed(key, 0);
-  EXPECT_EQ(record.holder(key), std::nullopt);
-  EXPECT_EQ(record.part(0).tiles, 0u);
-}
-
-TEST(ImageRecord, OpensAgainOnlyWhereNothingWasLost) {
-  ImageRecord record(spec, std::nullopt, Rendezvous(some_servers(2)), 2);
-  EXPECT_TRUE(record.needs_opening(0, 1));
-  record.opened(0, 1);
-  EXPECT_FALSE(record.needs_opening(0, 1));
-  EXPECT_TRUE(record.needs_opening(0, 2));
-  record.placed({image(1), 0, 0, 0}, 0);
-  EXPECT_FALSE(record.needs_opening(0, 2));
-  EXPECT_THAT(record.opened_servers(), testing::ElementsAre(0));
-  EXPECT_THAT(record.expected_servers(), testing::ElementsAre(0, 1));
-}
 
 }  // namespace
 }  // namespace smalti::client

@@ -25,6 +25,7 @@ TEST(Configure, ReadsTheDefines) {
                                  .defines = {{"registry:cache:hosts", "192.168.100.50:6668,192.168.100.51"},
                                              {"cache:placement", "sharded"},
                                              {"cache:first", "1"},
+                                             {"cache:replicas", "2"},
                                              {"cache:encryption", "none"},
                                              {"cache:magick", "n8,none"},
                                              {"cache:allow", "10.0.0.0/8,::1"},
@@ -39,6 +40,7 @@ TEST(Configure, ReadsTheDefines) {
   EXPECT_TRUE(config->hosts_defined);
   EXPECT_EQ(config->placement, Placement::sharded);
   EXPECT_EQ(config->first, 1u);
+  EXPECT_EQ(config->replicas, 2u);
   EXPECT_EQ(config->encryption, Encryption::none);
   ASSERT_EQ(config->greetings.size(), 2u);
   EXPECT_EQ(config->greetings[0]->handshake, wire::magick::Handshake::n8);
@@ -95,6 +97,8 @@ TEST(Configure, NamesWhatIsWrong) {
                        {"quantum:depth", "12", "8, 16"},
                        {"quantum:hdri", "perhaps", "perhaps"},
                        {"cache:first", "-1", "-1"},
+                       {"cache:replicas", "0", "0"},
+                       {"cache:replicas", "9", "9"},
                        {"registry:cache:hosts", "a:99999", "a:99999"},
                        {"registry:temporary-path", "/nowhere/at/all", "/nowhere/at/all"}};
   for (const Bad& bad : table) {

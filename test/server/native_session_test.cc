@@ -352,6 +352,23 @@ TEST(Leases, ARenewedConnectionKeepsThem) {
   EXPECT_TRUE(tile_answers(again, 1)[0].pixels == payload_of({image, 0, 0, 0}, 1));
 }
 
+TEST(Leases, AConnectionThatIsAloneEndsTheOthersAndKeepsTheImages) {
+  ServerOptions options;
+  options.grace = 1h;
+  Served rig(options);
+  Talker one(rig.loop), two(rig.loop), stranger(rig.loop);
+  ASSERT_TRUE(one.enter(rig.server->port()));
+  ASSERT_TRUE(stranger.enter(rig.server->port(), 2));
+  const ImageId image = open_image(one);
+  expect_served(one, {image, 0, 0, 0}, 1);
+  const auto welcomed = two.enter(rig.server->port(), 1, true);
+  ASSERT_TRUE(welcomed) << welcomed.error().what;
+  EXPECT_EQ(one.wait_for_end().code, Errc::unavailable);
+  ASSERT_TRUE(two.say(native::Get{{{image, 0, 0, 0}}}));
+  EXPECT_TRUE(tile_answers(two, 1)[0].pixels == payload_of({image, 0, 0, 0}, 1));
+  expect_served(stranger, {open_image(stranger), 0, 0, 0}, 2);
+}
+
 TEST(Leases, AGoodbyeEndsThemAtOnce) {
   ServerOptions options;
   options.grace = 1h;

@@ -157,9 +157,11 @@ class Talker {
     m.name = "talker";
     return m;
   }
-  Result<native::Welcome> enter(std::uint16_t port, std::uint8_t session = 1) {
+  Result<native::Welcome> enter(std::uint16_t port, std::uint8_t session = 1, bool alone = false) {
     SMALTI_CHECK(secure(port));
-    SMALTI_TRY(Heard heard, ask(hello(session)));
+    native::Hello said = hello(session);
+    said.alone = alone;
+    SMALTI_TRY(Heard heard, ask(said));
     if (const auto* welcome = std::get_if<native::Welcome>(&heard.frame.message)) return *welcome;
     const auto* refused = std::get_if<native::Refused>(&heard.frame.message);
     return fail(refused ? refused->code : Errc::internal,

@@ -37,6 +37,7 @@ struct StoreUnderTest {
   // What local tiers hold when memory, map and disk are limited to so many bytes each: how many times that. 0: tiles rest
   // elsewhere, where these limits do not count.
   unsigned times = 1;
+  unsigned copies = 1;  // of each tile, all of which use() tells
 };
 
 inline void PrintTo(const StoreUnderTest& store, std::ostream* out) { *out << store.name; }
@@ -91,12 +92,13 @@ class StoreSuite : public testing::TestWithParam<StoreUnderTest> {
   std::uint64_t tiles_used(const std::optional<ImageId>& of) {
     std::uint64_t sum = 0;
     store().use(of, [&](const TierUse& use) { sum += use.tiles; });
-    return sum;
+    EXPECT_EQ(sum % GetParam().copies, 0u);
+    return sum / GetParam().copies;
   }
   std::uint64_t bytes_used(const std::optional<ImageId>& of) {
     std::uint64_t sum = 0;
     store().use(of, [&](const TierUse& use) { sum += use.bytes; });
-    return sum;
+    return sum / GetParam().copies;
   }
   void expect_all_given_back() {
     for (const Resource each : {Resource::memory, Resource::map, Resource::disk, Resource::file})

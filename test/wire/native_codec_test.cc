@@ -220,7 +220,7 @@ const std::vector<Lie> lies{
     {"image flags", 1, 76, {1}},
     {"use flags", 7, 40, {2}},
     {"goodbye flags", 9, 40, {2}},
-    {"hello flags", 0, 68, {2}},
+    {"hello flags", 0, 68, {4}},
     {"a name longer than the head", 0, 72, {200, 0}},
     {"a name beyond the cap", 0, 72, {0, 1}},
     {"a put that is absent", 14, 48, {1}},
@@ -248,6 +248,14 @@ TEST(NativeCodec, AnErrorIsForGood) {
   EXPECT_FALSE(decoder.next());
   give(decoder, encode({1, 0, 0}, Ping{}));
   EXPECT_FALSE(decoder.next());
+}
+
+TEST(NativeCodec, AHelloMayBeAlone) {
+  for (const bool plain : {false, true}) {
+    const auto frame = decoded(From::client, encode({}, Hello{{}, {}, plain, "", true}));
+    EXPECT_TRUE(std::get<Hello>((*frame)->message).alone);
+    EXPECT_EQ(std::get<Hello>((*frame)->message).plain, plain);
+  }
 }
 
 TEST(NativeCodec, ALaterInterfacesHelloCanStillBeCompared) {
