@@ -45,10 +45,6 @@ std::vector<HostPort> hosts_of(const std::string& text) {
   return hosts;
 }
 
-template <class C>
-void replicate(C& cluster, std::uint32_t replicas) {
-  if constexpr (requires { cluster.replicas; }) cluster.replicas = replicas;
-}
 
 // One client: a session, an image, several threads.
 class Client {
@@ -61,7 +57,7 @@ class Client {
     cluster.key = key;
     cluster.encrypt = options.number("--plain") == 0;
     cluster.placement = Placement::sharded;
-    replicate(cluster, static_cast<std::uint32_t>(options.number("--replicas")));
+    cluster.replicas = static_cast<std::uint32_t>(options.number("--replicas"));
     store_ = cluster_store(loop_, heap_, log_, cluster);
   }
 
