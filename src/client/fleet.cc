@@ -180,7 +180,7 @@ Result<void> Fleet::meet(const Call& call) {
       absent = std::move(failed);
   }
   if (absent && (present.empty() || wrong || !careful())) return pass(std::move(*absent));
-  if (absent) log_.line(Level::warning, absent->what + "; going on without");
+  if (absent) log_.line(Level::warning, absent->what + "; going on without it");
   for (const std::uint32_t i : present) join(i);
   met_ = true;
   return {};

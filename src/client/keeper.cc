@@ -12,7 +12,7 @@ namespace native = wire::native;
 
 namespace {
 
-constexpr std::chrono::milliseconds busy_tick{25};
+constexpr std::chrono::milliseconds copy_tick{5}, busy_tick{25};
 constexpr std::chrono::seconds idle_tick{1};
 constexpr std::chrono::milliseconds first_pause{200}, longest_pause{2000};  // between attempts to meet a lost server
 constexpr std::size_t most_damages = 256;                                   // beyond that the next reader tells again
@@ -58,13 +58,13 @@ void Keeper::note_fewer() {
 
 void Keeper::run(std::stop_token stop) {
   call_.stop = stop;
-  bool busy = false;
+  bool busy = false, copying = false;
   while (!stop.stop_requested()) {
-    for (const Incident& incident : fleet_.await_incidents(stop, busy ? busy_tick : idle_tick)) hear(incident);
+    for (const Incident& incident : fleet_.await_incidents(stop, copying ? copy_tick : busy ? busy_tick : idle_tick)) hear(incident);
     busy = false;
     for (std::uint32_t link = 0; link < fleet_.links(); ++link) busy = probe(link) || busy;
     busy = mend_some() || busy;
-    busy = copy_some() || busy;
+    copying = copy_some();
   }
 }
 
@@ -267,10 +267,22 @@ bool Keeper::copy_some() {
     if (call_.stop.stop_requested()) return false;
   }
   std::erase_if(cursors_, [this](const auto& one) { return !images_.find(one.first); });
-  if (!more && copied_ > 0)
-    log_.line(Level::info, fmt::format("{} tiles were copied: no tile is short of copies any more",
-                                       std::exchange(copied_, 0)));
+  if (!more && copied_ > 0) tell_copied();
   return more;
+}
+
+void Keeper::tell_copied() {
+  const std::uint64_t copied = std::exchange(copied_, 0);
+  ImageRecord::Tally sum;
+  std::uint64_t images = 0;
+  for (const auto& [id, record] : images_.all()) {
+    const auto tally = record->tally(well());
+    sum.fewer += tally.fewer;
+    sum.none += tally.none;
+    ++images;
+  }
+  if (images == 0 || sum.fewer + sum.none > 0) return;  // gone before it was done, or there are no servers to do it
+  log_.line(Level::info, fmt::format("{} tiles were copied: each has enough copies again", copied));
 }
 
 // Looks at a part of an image's tiles, and copies some.

@@ -50,6 +50,7 @@ class Keeper {
   void clean(std::uint32_t server);
   bool mend_some();
   bool copy_some();
+  void tell_copied();
   bool copy_some(ImageRecord&, std::uint64_t& from);
   std::vector<TileKey> copy(ImageRecord&, std::span<const TileKey>, std::vector<RequestPtr>& lingering);
   std::optional<std::uint32_t> place_for(const ImageRecord&, const TileKey&) const;

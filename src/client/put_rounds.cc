@@ -367,7 +367,8 @@ void PutRounds::store(Item& item) {
 }
 
 void PutRounds::refuse(Item& item) {
-  if (item.failed) return finish(item, pass(std::move(*item.failed)));
+  if (item.refusals.empty() && item.failed) return finish(item, pass(std::move(*item.failed)));
+  if (item.failed) item.refusals += "; " + item.failed->what;
   finish(item, fail(Errc::limit, fmt::format("cache resources exhausted: no server has room ({}); raise the servers' "
                                              "limits, or add servers to registry:cache:hosts", item.refusals)));
 }

@@ -11,6 +11,7 @@ struct Shape {
   bool encrypt;
   Placement placement;
   unsigned replicas = 1;
+  bool faulty = false;  // one of them errs, forgets and damages
 
   // Whether the last free places are on different servers is chance, where some servers have a tile and others not.
   unsigned times() const {
@@ -27,13 +28,17 @@ constexpr Shape shapes[] = {
     {"two_mirrored", 2, true, Placement::sharded, 2},
     {"four_with_two_replicas", 4, true, Placement::sharded, 2},
     {"four_with_three_replicas_by_turns", 4, false, Placement::round_robin, 3},
+    {"three_of_which_one_errs", 3, true, Placement::sharded, 2, true},
 };
 
 struct ClusterRig : Rig {
   ClusterRig(const Limits& limits, const Shape& shape) : Rig(all_limits(unlimited)) {
     ClusterOptions options;
     for (unsigned i = 0; i < shape.servers; ++i) {
-      servers.push_back(std::make_unique<RealServer>(RealServerOptions{limits, !shape.encrypt}));
+      RealServerOptions one{limits, !shape.encrypt};
+      if (shape.faulty && i == 0)
+        one.faults = FaultPlan{.seed = 7, .fail = 0.1, .corrupt = 0.1, .absent = 0.1, .delay = std::chrono::microseconds(500)};
+      servers.push_back(std::make_unique<RealServer>(one));
       options.hosts.push_back(servers.back()->host());
     }
     options.secret = our_secret();

@@ -17,6 +17,7 @@ struct Misbehaviour {
   std::atomic<bool> forget_tiles = false;    // absent, whatever was put
   std::atomic<bool> wrong_size = false;      // of tiles sent
   std::atomic<bool> silent = false;          // reads, and never answers
+  std::atomic<bool> asleep = false;          // as if stopped: neither reads nor answers until it wakes
   std::atomic<bool> foreign_numbers = false; // answers to requests that nobody made
   std::atomic<int> hang_up_after = -1;       // closes after so many more requests
   std::atomic<std::int64_t> room = std::int64_t{1} << 60;  // bytes
@@ -37,6 +38,7 @@ class FakeServer {
   std::uint16_t port() const { return listener_ ? listener_->port() : 0; }
   void stop() {
     auto close = [](FakeServer* self) -> net::Task<void> {
+      self->listening_ = false;
       if (self->listener_) self->listener_->close();
       for (net::Stream* stream : self->streams_) stream->close();
       co_return Result<void>();
@@ -102,6 +104,10 @@ class FakeServer {
                          Clock::time_point deadline) {
     namespace native = wire::native;
     ++frames;
+    while (bad.asleep && listening_) {
+      const auto soon = Clock::now() + std::chrono::milliseconds(2);
+      co_await net::pause_until(soon);
+    }
     if (bad.hang_up_after >= 0 && bad.hang_up_after-- == 0) co_return fail(Errc::io, "hung up");
     native::Message reply = native::Done{};
     std::vector<std::vector<std::byte>> bodies;
@@ -199,6 +205,7 @@ class FakeServer {
   }
 
   net::Loop& loop_;
+  bool listening_ = true;
   const net::Psk psk_;
   std::unique_ptr<net::Listener> listener_;
   std::set<net::Stream*> streams_;

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -13,6 +14,7 @@
 #include "server/server.h"
 #include "smalti/policy/limits.h"
 #include "smalti/store/stores.h"
+#include "test/store/faulty.h"
 
 namespace smalti::test {
 
@@ -28,6 +30,7 @@ struct RealServerOptions {
   bool plain = false;
   std::uint16_t port = 0;
   std::filesystem::path state;  // empty: another server after each start
+  std::optional<FaultPlan> faults;  // of its store
 };
 
 class RealServer {
@@ -54,7 +57,7 @@ class RealServer {
 
  private:
   void start() {
-    store_ = memory_store(ledger_);
+    store_ = options_.faults ? faulty_store(memory_store(ledger_), *options_.faults) : memory_store(ledger_);
     ServerOptions options;
     options.address = "127.0.0.1";
     options.port = options_.port;
