@@ -24,7 +24,8 @@ struct TieredImage : OpenImage {
     enum State : std::uint8_t { closed, open, refused };
     std::mutex mutex;  // held while the tier is opened
     std::atomic<State> state{closed};
-    Error why;  // of refused; written once, before the state
+    std::atomic<unsigned> failures{0};
+    Error why;  // of the last failure; written under the mutex, and no more once the state is refused
   };
   // A vector that is never resized: doors do not move.
   std::vector<Door> doors;

@@ -120,9 +120,12 @@ void TieredStore::fly_batch(std::vector<Flight*>& todo, std::size_t n) {
   std::vector<TilePut> puts;
   std::vector<Flight*> aboard;
   std::vector<Flight*> left;
+  const TieredImage* unreached = nullptr;  // the image that the tier could not be opened for just now
+  Error why;
   for (Flight* flight : todo) {
-    const auto opened = flight->first <= n ? ensure_open(call, flight->key, *flight->image, n)
-                                           : Result<void>(fail(Errc::limit, "not asked"));
+    const auto opened = flight->first > n                  ? Result<void>(fail(Errc::limit, "not asked"))
+                        : flight->image.get() == unreached ? Result<void>(pass(why))
+                                                           : ensure_open(call, flight->key, *flight->image, n);
     if (opened) {
       puts.push_back({flight->key, flight->tile});
       aboard.push_back(flight);
@@ -130,7 +133,9 @@ void TieredStore::fly_batch(std::vector<Flight*>& todo, std::size_t n) {
       flight->reasons.emplace_back(n, opened.error());
       left.push_back(flight);
     } else {
-      crashed(*flight, opened.error());
+      unreached = flight->image.get();
+      why = opened.error();
+      crashed(*flight, why);
     }
   }
   if (!puts.empty()) tier(n).put(call, puts);

@@ -73,8 +73,14 @@ Result<void> TieredStore::ensure_open(const Call& call, const TileKey& key, Tier
   };
   if (auto answer = known()) return std::move(*answer);
   if (call.reach == Reach::hot && !straight(n)) return fail(Errc::would_wait, "the tier is not open yet");
+  const unsigned seen = door.failures;
   const std::lock_guard lock(door.mutex);
   if (auto answer = known()) return std::move(*answer);
+  // A host that does not answer takes its time: one try is enough for all who wait for it, and for an image that has
+  // lost tiles by it.
+  if (door.failures != seen) return pass(door.why);
+  if (door.failures != 0)
+    if (const auto failed = image.failure()) return pass(*failed);
   auto opened = tier(n).open(call, key.image, image.spec);
   if (opened) {
     used_[n] = true;
@@ -82,6 +88,9 @@ Result<void> TieredStore::ensure_open(const Call& call, const TileKey& key, Tier
   } else if (opened.error().code == Errc::limit) {
     door.why = opened.error();
     door.state = TieredImage::Door::refused;
+  } else {
+    door.why = opened.error();
+    ++door.failures;
   }
   return opened;
 }

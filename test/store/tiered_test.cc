@@ -357,5 +357,18 @@ TEST_F(Tiered, AStoreThatDiesWithTilesOnTheirWayDiesQuietly) {
   }
 }
 
+// Each try may take as long as a host takes that does not answer.
+TEST_F(Tiered, ATierThatCannotBeReachedIsTriedOnceForAllThatWaits) {
+  build(0, 28, {.fail = 1, .delay = std::chrono::milliseconds(50)});
+  for (std::uint32_t n = 0; n < 28; ++n)
+    if (const auto done = put(n, 1); !done) {
+      EXPECT_EQ(done.error().code, Errc::unavailable);
+    }
+  const auto synced = store_->sync(call_, image_);
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().code, Errc::unavailable);
+  EXPECT_LE(slow_->opens(), 2u);
+}
+
 }  // namespace
 }  // namespace smalti::test

@@ -1,12 +1,14 @@
 """Bad input gets a clear error and loses nothing: no output, no temporary file, no tile left behind."""
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
+import threading
 import unittest
 
-from stage import NOTHING_HERE, StageCase, hosts, photograph, until
+from stage import NOTHING_HERE, PATIENCE, StageCase, hosts, photograph, until
 
 
 class Servers(StageCase):
@@ -17,6 +19,32 @@ class Servers(StageCase):
     def test_no_host_answers(self):
         run = self.job("registry:cache:hosts=127.0.0.1:9")
         self.assertFailsWith(run, r"127\.0\.0\.1:9", "refused", output="out.png")
+
+    def test_a_host_that_accepts_and_never_speaks(self):
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            address = "127.0.0.1:%d" % mute.getsockname()[1]
+            run = self.job("registry:cache:hosts=" + address)
+        self.assertFailsWith(run, address, output="out.png")
+
+    def test_a_host_that_speaks_something_else(self):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            address = "127.0.0.1:%d" % other.getsockname()[1]
+
+            def answer():
+                while True:
+                    try:
+                        peer, _ = other.accept()
+                    except OSError:
+                        return
+                    with peer:
+                        peer.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" * 100)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            run = self.job("registry:cache:hosts=" + address)
+            other.shutdown(socket.SHUT_RDWR)
+            thread.join(PATIENCE)
+        self.assertFailsWith(run, address, output="out.png")
 
     def test_a_host_that_does_not_exist(self):
         run = self.job("registry:cache:hosts=nowhere.invalid")
@@ -52,6 +80,22 @@ class Servers(StageCase):
         self.assertIn("open ", line)
         servers[1].kill()
         _, err = process.communicate(timeout=120)
+        self.assertNotEqual(process.returncode, 0, err)
+        self.assertIn(servers[1].address, err)
+        self.assertFalse(pathlib.Path(self.stage.path("out.png")).exists())
+
+    def test_a_server_that_restarts_in_the_middle(self):
+        """Its tiles are gone, which is an error and never blank pixels."""
+        servers = self.stage.servers(2)
+        process = self.stage.start(*NOTHING_HERE, "-define", hosts(servers), "-debug", "cache", photograph(), "-blur",
+                                   "0x20", "out.png")
+        self.assertIn("open ", process.stderr.readline())
+        process.send_signal(signal.SIGSTOP)
+        servers[1].kill()
+        again = self.stage.serve(port=servers[1].address)
+        self.assertEqual(again.address, servers[1].address)
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=PATIENCE)
         self.assertNotEqual(process.returncode, 0, err)
         self.assertIn(servers[1].address, err)
         self.assertFalse(pathlib.Path(self.stage.path("out.png")).exists())
@@ -155,6 +199,15 @@ class Pictures(StageCase):
         run = self.stage.run("-define", "input:salvage=true", "cut.jpg", "-negate", "out.png")
         self.assertSucceeds(run)
 
+    def test_a_truncated_picture_of_every_format(self):
+        for suffix in ("png", "tif", "webp", "ppm"):
+            whole = pathlib.Path(self.stage.path("whole." + suffix))
+            subprocess.run(["vips", "copy", photograph(), whole], check=True, capture_output=True)
+            cut = pathlib.Path(self.stage.path("cut." + suffix))
+            cut.write_bytes(whole.read_bytes()[:whole.stat().st_size * 2 // 3])
+            run = self.stage.run(cut.name, "-negate", "out.png")
+            self.assertFailsWith(run, re.escape(cut.name), output="out.png")
+
     def test_not_a_picture(self):
         pathlib.Path(self.stage.path("words.png")).write_text("these are words")
         self.assertFailsWith(self.stage.run("words.png", "out.png"), "words.png", output="out.png")
@@ -185,13 +238,31 @@ class Pictures(StageCase):
     def test_an_unwritable_output(self):
         self.assertFailsWith(self.stage.run(photograph(), "-negate", "nowhere/out.png"), "nowhere")
 
-    def test_a_full_disk(self):
+    def mounted(self, name, options):
+        """A small file system of its own in the stage's folder."""
         if os.geteuid() != 0:
             self.skipTest("mounting a small file system needs root")
-        small = pathlib.Path(self.stage.path("small"))
+        small = pathlib.Path(self.stage.path(name))
         small.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", small], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", small], check=True)
+        return small
+
+    def test_an_output_on_a_read_only_file_system(self):
+        self.mounted("fixed", "size=1m,ro")
+        self.assertFailsWith(self.stage.run(photograph(), "-negate", "fixed/out.png"), "fixed", "[Rr]ead-only")
+
+    def test_a_full_temporary_path(self):
+        small = self.mounted("tight", "size=4m")
+        for tier in ("map", "disk"):
+            run = self.stage.run("-limit", "memory", "1KiB", "-limit", "map", "0", "-limit", "disk", "0", "-limit", tier,
+                                 "1GiB", "-define", f"registry:temporary-path={small}", photograph(), "-negate",
+                                 "out.png")
+            self.assertFailsWith(run, "space|exhausted", output="out.png")
+            self.assertEqual(list(small.iterdir()), [])
+
+    def test_a_full_disk(self):
+        small = self.mounted("small", "size=1m")
         run = self.stage.run(photograph(), "-negate", "small/out.png")
         self.assertFailsWith(run, r"out\.png", "space")
         self.assertEqual(list(small.iterdir()), [])
