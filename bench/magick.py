@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Unmodified ImageMagick clients at our server beside ImageMagick's own, in one run on one machine.
 
-usage: bench/magick.py [--smalti PATH] [--rounds N] [--convert PATH] [--handshake WORD] [--only PART,...] [--patient]
-Parts: small, large, photo, crowd, gateway. --patient also waits for ImageMagick's server without the shim on the large
-picture (three minutes an operation). The section for doc/bench.md goes to stdout.
+usage: bench/magick.py [--smalti PATH] [--rounds N] [--convert PATH] [--handshake WORD] [--only PART,...]
+                       [--patience SECONDS] [--patient]
+Parts: small, large, photo, crowd, gateway; all of them take some eight minutes. A run is waited for --patience seconds at
+most. --patient also waits for ImageMagick's server without the shim on the large picture (three minutes an operation).
+The tables of doc/bench-magick.md go to stdout.
 """
 import argparse
 import os
@@ -77,17 +79,20 @@ class Bench:
             time.sleep(0.1)
         raise SystemExit("ImageMagick's server does not come up")
 
-    def ours(self, *words, spin=True):
-        process = subprocess.Popen([self.options.smalti, *words, "-define", f"cache:magick={self.options.handshake}",
-                                    "-define", f"cache:spin={str(spin).lower()}", "-distribute-cache", "127.0.0.1:0"],
-                                   env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    def ours(self, *words, spin=True, log=None):
+        """A server of ours; returns its port."""
+        with open(log or os.devnull, "w") as errors:
+            process = subprocess.Popen(
+                [self.options.smalti, *words, "-define", f"cache:magick={self.options.handshake}", "-define",
+                 f"cache:spin={str(spin).lower()}", "-distribute-cache", "127.0.0.1:0"],
+                env=self.environment, stdout=subprocess.PIPE, stderr=errors, text=True)
         self.processes.append(process)
         select.select([process.stdout], [], [], 60)
         return int(re.search(r":(\d+) ", process.stdout.readline())[1])
 
-    def native(self):
+    def native(self, *words):
         """A server of ours behind a gateway."""
-        process = subprocess.Popen([self.options.smalti, "-distribute-cache", "127.0.0.1:0"], env=self.environment,
+        process = subprocess.Popen([self.options.smalti, *words, "-distribute-cache", "127.0.0.1:0"], env=self.environment,
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.processes.append(process)
         return int(re.search(r":(\d+) ", process.stdout.readline())[1])
@@ -142,31 +147,71 @@ def large(bench):
     bench.end()
 
 
+class Requests:
+    """Counts what clients asked of a server, by what it logs when their connections end."""
+
+    def __init__(self, log):
+        self.log, self.seen = log, 0
+
+    def since(self):
+        with open(self.log) as lines:
+            lines.seek(self.seen)
+            deadline, found = time.monotonic() + 2, ""
+            while time.monotonic() < deadline:  # the last connection may end a little after its client
+                found += lines.read()
+                time.sleep(0.1)
+            self.seen = lines.tell()
+        return sum(int(count) for count in re.findall(r"has ended: (\d+) requests", found))
+
+
+def bounded(run, patience):
+    """A sample, or None where it was not over in time."""
+    start = time.monotonic()
+    try:
+        return measure(*run, timeout=patience)
+    except SystemExit:
+        if time.monotonic() - start < patience:
+            raise
+        return None
+
+
 def photo(bench):
+    patience = bench.options.patience
     source = bench.make("photo.png", photograph(), "-resize", "4243x2828!", "-depth", "8")
-    ours = bench.ours()
+    tenth = bench.make("tenth.png", source, "-resize", "424x283!", "-depth", "8")  # a hundredth of the pixels
+    log = bench.path("photo.log")
+    port = bench.ours("-debug", "cache", log=log)
+    requests = Requests(log)
     disk = ["-limit", "memory", "1KiB", "-limit", "map", "1KiB"]
+    print("\n### a photograph of 12 megapixels\n\n| | its own memory | its own disk | ours | ratio to disk | requests | "
+          "a request | the client waits |\n|---|---|---|---|---|---|---|---|", flush=True)
     for words in (["-negate"], ["-sharpen", "0x1"], ["-resize", "50%"], ["-rotate", "30"]):
-        local = [bench.options.convert, *disk, source, *words, bench.path("local.ppm")]
-        results = contest({"its own disk": (local, bench.environment), "ours": bench.client(ours, source, words),
-                           "its own memory": bench.client(None, source, words)}, 1, warm_up=False)
-        waited = statistics.median(1 - sample.cpu / sample.wall for sample in results["ours"])
-        print(f"\n### a 12-megapixel photograph, `{' '.join(words)}`\n\n{lines_of(results, 'its own disk')}\n\n"
-              f"At ours the client waits for round trips {waited:.0%} of its time.", flush=True)
+        measure(*bench.client(port, tenth, words))
+        about = 100 * requests.since()
+        memory = bounded(bench.client(None, source, words), patience)
+        local = bounded(([bench.options.convert, *disk, source, *words, bench.path("local.ppm")], bench.environment), patience)
+        there = bounded(bench.client(port, source, words), patience)
+        count = requests.since()
+        seconds = lambda sample: f"{sample.wall:.2f} s" if sample else f"more than {patience} s"
+        ratio = f"{there.wall / local.wall:.1f}" if there and local else "-"
+        asked = f"{count:,}" if there else f"{count:,} of some {about:,}"
+        each = f"{(there.wall if there else patience) / max(count, 1) * 1e6:.1f} µs"
+        waits = f"{1 - there.cpu / there.wall:.0%}" if there else "-"
+        print(f"| `{' '.join(words)}` | {seconds(memory)} | {seconds(local)} | {seconds(there)} | {ratio} | {asked} | {each} | "
+              f"{waits} |", flush=True)
     bench.end()
 
 
 def crowd(bench):
+    """One client, then eight at once, in turns; every client does the same work."""
     source = bench.make("small.png", "-seed", "1", "-size", "400x300", "plasma:fractal", "-depth", "8")
     port = bench.ours()
-    words = OPERATORS["sharpen"]
 
     def at_once(count):
         times = [0.0] * count
 
         def one(i):
-            command, environment = bench.client(port, source, words, out=f"out{i}.ppm")
-            times[i] = measure(command, environment).wall
+            times[i] = measure(*bench.client(port, source, OPERATORS["sharpen"], out=f"out{i}.ppm")).wall
 
         threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
         start = time.monotonic()
@@ -174,29 +219,37 @@ def crowd(bench):
             t.start()
         for t in threads:
             t.join()
-        return time.monotonic() - start, times
+        return time.monotonic() - start, [1 / t for t in times]
 
     at_once(1)
-    alone = statistics.median(at_once(1)[0] for _ in range(bench.options.rounds))
-    rounds = [at_once(8) for _ in range(bench.options.rounds)]
-    throughput = statistics.median(8 * alone / wall for wall, _ in rounds)
-    slowest = min(statistics.mean(times) / max(times) for _, times in rounds)
-    print(f"\n### 8 clients at once, 400x300 `-sharpen 5x2`\n\none client {alone:.2f} s; eight together "
-          f"{statistics.median(w for w, _ in rounds):.2f} s: {throughput:.2f} times one client's throughput; the slowest "
-          f"runs at {slowest:.2f} of the mean speed.", flush=True)
+    alone, together, throughput, slowest = [], [], [], []
+    for _ in range(bench.options.rounds):
+        alone.append(at_once(1)[0])
+        wall, speeds = at_once(8)
+        together.append(wall)
+        throughput.append(8 * alone[-1] / wall)
+        slowest.append(min(speeds) / statistics.mean(speeds))
+    print(f"\n### eight clients at once, 400x300 `-sharpen 5x2`\n\none client {spread(alone)} s, eight together "
+          f"{spread(together)} s: {spread(throughput)} times one client's throughput; the slowest runs at {spread(slowest)} "
+          "of the mean speed", flush=True)
     bench.end()
 
 
 def gateway(bench):
     source = bench.make("large.ppm", "-seed", "1", "-size", "4096x4096", "plasma:fractal", "-depth", "8")
-    alone = bench.ours()
-    behind = ",".join(f"127.0.0.1:{bench.native()}" for _ in range(2))
-    through = bench.ours("-limit", "memory", "16MiB", "-limit", "map", "0", "-limit", "disk", "0", "-define",
-                         f"registry:cache:hosts={behind}")
-    words = OPERATORS["negate"]
-    results = contest({"one server": bench.client(alone, source, words),
-                       "gateway with 16 MiB, two servers behind": bench.client(through, source, words)}, bench.options.rounds)
-    print(f"\n### a gateway, 4096x4096 `-negate`\n\n{lines_of(results, 'one server')}", flush=True)
+    contestants = {"one server": bench.client(bench.ours(), source, OPERATORS["negate"])}
+    little = ["-limit", "memory", "16MiB", "-limit", "map", "0", "-limit", "disk", "0"]
+    for name, terms in {"gateway, encrypted": [], "gateway, in clear": ["-define", "cache:encryption=none"]}.items():
+        behind = ",".join(f"127.0.0.1:{bench.native(*terms)}" for _ in range(2))
+        through = bench.ours(*little, *terms, "-define", f"registry:cache:hosts={behind}")
+        contestants[name] = bench.client(through, source, OPERATORS["negate"])
+    results = contest(contestants, bench.options.rounds)
+    base = [sample.wall for sample in results["one server"]]
+    print("\n### a gateway with 16 MiB before two servers, 4096x4096 `-negate`\n\n| | wall s | times as long as one server |\n"
+          "|---|---|---|")
+    for name, samples in results.items():
+        walls = [sample.wall for sample in samples]
+        print(f"| {name} | {spread(walls)} | {spread([w / b for w, b in zip(walls, base)])} |", flush=True)
     bench.end()
 
 
@@ -210,6 +263,7 @@ def main():
     options.add_argument("--convert", default="/usr/bin/convert")
     options.add_argument("--handshake", default="n8")
     options.add_argument("--only", default=",".join(PARTS))
+    options.add_argument("--patience", default=90, type=int)
     options.add_argument("--patient", action="store_true")
     chosen = options.parse_args()
     print(f"## Unmodified ImageMagick clients\n\n{machine()}; {chosen.convert}, handshake {chosen.handshake}; "

@@ -1,5 +1,4 @@
 """Real clients of ImageMagick's, on this system or in a root folder of a newer one, and what they are put through."""
-import os
 import pathlib
 import struct
 import subprocess
@@ -66,18 +65,29 @@ class Client:
     def start(self, *words, **more):
         return subprocess.Popen(self.command(*words), **more)
 
-    def tool(self, name):
-        """identify and compare go by words of the program in 7, and are programs of their own in 6."""
-        return [name] if self.seven else []
-
     def describe(self, name):
         """Size and a hash over the pixels, of each image of a file."""
-        words = ["-format", "%wx%h %[colorspace] %A %#\n", name]
+        program, words = self.sibling("identify")
+        return program.must(*words, "-format", "%wx%h %[colorspace] %A %#\n", name)[0]
+
+    def sibling(self, name):
+        """compare, identify and montage: words of the program in 7, programs of their own in 6."""
         if self.seven:
-            return self.must("identify", *words)[0]
-        identify = Client.__new__(Client)
-        identify.__dict__.update(self.__dict__, program="/usr/bin/identify")
-        return identify.must(*words)[0]
+            return self, [name]
+        other = Client.__new__(Client)
+        other.__dict__.update(self.__dict__, program=f"/usr/bin/{name}")
+        return other, []
+
+    def pixels_that_differ(self, one, other):
+        """Of all images of two files, by the client's own metric AE."""
+        program, words = self.sibling("compare")
+        total = 0
+        for scene in range(len(self.describe(one).splitlines())):
+            code, _, err = program.run(*words, "-metric", "AE", f"{one}[{scene}]", f"{other}[{scene}]", "null:")
+            if code not in (0, 1):
+                raise AssertionError(f"compare: exit {code}\n{err}")
+            total += float(err.split()[0])
+        return total
 
     def prepare(self):
         """Pictures of every kind, made by the client itself and in its own memory."""
@@ -133,6 +143,11 @@ def hosts(address):
     return ("-define", f"registry:cache:hosts={address}")
 
 
+def expect_same(case, client, here="here.miff", there="there.miff"):
+    case.assertEqual(client.describe(here), client.describe(there))
+    case.assertEqual(client.pixels_that_differ(here, there), 0)
+
+
 def compare(case, client, address):
     """Every operation, in the client's own memory and at the server, to the same pixels."""
     client.prepare()
@@ -140,13 +155,28 @@ def compare(case, client, address):
         with case.subTest(client=client.program, root=client.root, operation=name):
             client.must(*words, "here.miff")
             client.must(*NOTHING_HERE, *hosts(address), *words, "there.miff")
-            case.assertEqual(client.describe("here.miff"), client.describe("there.miff"))
+            expect_same(case, client)
     with case.subTest(client=client.program, operation="montage"):
-        montage = ["montage"] if client.seven else []
-        other = Client.__new__(Client)
-        other.__dict__.update(client.__dict__, program=client.program if client.seven else "/usr/bin/montage")
-        words = [*montage, "rgb.png", "gray.png", "alpha.png", "-geometry", "30x30+2+2"]
-        if not client.seven or os.path.exists(other.program):
-            other.must(*words, "here.miff")
-            other.must(*montage, *NOTHING_HERE, *hosts(address), *words[len(montage):], "there.miff")
-            case.assertEqual(client.describe("here.miff"), client.describe("there.miff"))
+        program, words = client.sibling("montage")
+        pictures = ["rgb.png", "gray.png", "alpha.png", "-geometry", "30x30+2+2"]
+        program.must(*words, *pictures, "here.miff")
+        program.must(*words, *NOTHING_HERE, *hosts(address), *pictures, "there.miff")
+        expect_same(case, client)
+
+
+def compare_larger(case, client, address):
+    """A few operations on pictures of a megapixel and a half, whose rows and tiles are many."""
+    client.must("-seed", 3, "-size", "1500x1000", "plasma:fractal", "-depth", 8, "large.png")
+    tiff_with_extra_samples(client.outside / "large.tif", 1500, 1000)
+    for words in (["large.png", "-negate"], ["large.png", "-sharpen", "0x1"], ["large.png", "-rotate", "90"],
+                  ["large.png", "-resize", "30%"], ["large.tif", "-negate"]):
+        with case.subTest(client=client.program, root=client.root, words=words):
+            client.must(*words, "here.miff")
+            client.must(*NOTHING_HERE, *hosts(address), *words, "there.miff")
+            expect_same(case, client)
+    with case.subTest(client=client.program, operation="montage"):
+        program, words = client.sibling("montage")
+        pictures = ["large.png", "large.png", "-geometry", "700x500+2+2"]
+        program.must(*words, *pictures, "here.miff")
+        program.must(*words, *NOTHING_HERE, *hosts(address), *pictures, "there.miff")
+        expect_same(case, client)
