@@ -14,13 +14,18 @@ namespace smalti {
 
 class Passage;
 
+// On its way down; readers are answered from here. The passage is the room that it takes among what is on its way.
+struct Held {
+  Tile tile;
+  std::unique_ptr<Passage> passage;
+};
+
 // One key. A tile is in at most one of: held, home. An entry with neither (and not failed) stands for an absent tile of
 // which an old copy has yet to be taken away somewhere.
 struct Entry {
-  Tile held;                         // on its way down; readers are answered from here
-  std::unique_ptr<Passage> passage;  // the room that `held` takes among what is on its way
-  std::uint64_t version = 0;         // of the newest put; unique in the store
-  std::uint64_t flying = 0;          // the version that a job is writing to (or taking from) a lower tier; 0: none
+  std::unique_ptr<Held> held;  // few have one, and there are many entries
+  std::uint64_t version = 0;   // of the newest put; unique in the store
+  std::uint64_t flying = 0;    // the version that a job is writing to (or taking from) a lower tier; 0: none
   Generation home_at = Generation::none;
   Generation copy_at = Generation::none;
   std::uint32_t last_use = 0;  // the shard's count of uses

@@ -67,7 +67,7 @@ bool TieredStore::take_off(Behind::Item& item, Flight& flight) {
   flight.key = item.key;
   flight.version = entry->version;
   if (entry->held) {
-    flight.tile = entry->held;
+    flight.tile = entry->held->tile;
     flight.first = straight_;
   } else if (entry->sinking) {
     const auto home = static_cast<std::size_t>(entry->home);

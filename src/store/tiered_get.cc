@@ -42,7 +42,7 @@ TieredStore::Look TieredStore::look(const Call& call, TileGet& get, Late& late) 
   }
   shard.touch(*entry);
   if (entry->held) {
-    get.got = std::optional<Tile>(entry->held);
+    get.got = std::optional<Tile>(entry->held->tile);
     return Look::answered;
   }
   if (entry->home < 0 || look_straight(call, shard, *entry, get)) return Look::answered;

@@ -192,8 +192,7 @@ Result<Generation> TieredStore::try_put(const Call& call, const TieredImagePtr& 
   }
   Entry& entry = old ? *old : shard.make(put.key);
   forget_places(put.key, entry, retired, -1);
-  entry.held = put.tile;
-  entry.passage = std::move(passage);
+  entry.held = std::make_unique<Held>(Held{put.tile, std::move(passage)});
   send_down(image, put.key, entry);
   return Generation{entry.version};
 }
@@ -210,9 +209,11 @@ void TieredStore::take(const TileKey& key, std::size_t n) { (void)put_one(tier(n
 // The entry becomes a new, absent version: nothing of what it led to can be read any more. What straight tiers have is
 // taken away at once (except in tier `except`, where it has been replaced), the rest is marked stale.
 void TieredStore::forget_places(const TileKey& key, Entry& entry, Retired& retired, int except) {
-  retired.tiles.push_back(std::move(entry.held));
-  entry.held = {};
-  retired.passage = std::move(entry.passage);
+  if (entry.held) {
+    retired.tiles.push_back(std::move(entry.held->tile));
+    retired.passage = std::move(entry.held->passage);
+    entry.held.reset();
+  }
   if (entry.copy >= 0 && entry.copy != except) take(key, static_cast<std::size_t>(entry.copy));
   if (entry.home >= 0 && entry.home != except) {
     const auto home = static_cast<std::size_t>(entry.home);
