@@ -24,11 +24,11 @@ Fleet::Fleet(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& op
       psk_(options.key ? *options.key : net::Psk(options.secret)),
       session_(ImageId::fresh()),
       careful_(options.replicas > 1) {
-  for (const HostPort& host : options.hosts) add_link(host);
+  for (const HostPort& host : options.hosts) add_link(host, true);
 }
 
 // Hosts that are listed twice are one link.
-std::uint32_t Fleet::add_link(const HostPort& host) {
+std::uint32_t Fleet::add_link(const HostPort& host, bool listed) {
   const std::unique_lock lock(mutex_);
   for (std::uint32_t i = 0; i < doors_.size(); ++i)
     if (doors_[i].link->host() == host) return i;
@@ -36,7 +36,7 @@ std::uint32_t Fleet::add_link(const HostPort& host) {
   LinkOptions one{host, psk_, options_.attributes, session_.raw, options_.encrypt, options_.connections, options_.connect,
                   options_.answer};
   one.told = [this, number](const LinkEvent& event) { told(number, event); };
-  doors_.push_back({std::make_unique<Link>(loop_, heap_, log_, std::move(one)), {}});
+  doors_.push_back({std::make_unique<Link>(loop_, heap_, log_, std::move(one)), {}, listed});
   doors_.back().link->watch(careful_);
   link_count_ = number + 1;
   return number;
@@ -61,14 +61,6 @@ std::uint32_t Fleet::well_count() const {
 std::optional<std::uint32_t> Fleet::member_of(std::uint32_t link) const {
   const std::shared_lock lock(mutex_);
   return doors_[link].member;
-}
-
-std::vector<std::uint32_t> Fleet::strangers() const {
-  const std::shared_lock lock(mutex_);
-  std::vector<std::uint32_t> out;
-  for (std::uint32_t i = 0; i < doors_.size(); ++i)
-    if (!doors_[i].member) out.push_back(i);
-  return out;
 }
 
 RequestPtr Fleet::request(const Call& call, wire::native::Message message) {
@@ -127,6 +119,42 @@ std::optional<Error> Fleet::failure(const Errand& errand) const {
   return Error{Errc::unavailable, fmt::format("{}: the server does not answer", name(errand.server))};
 }
 
+std::vector<RequestPtr> Fleet::ping(const Call& call, const std::vector<Link*>& links,
+                                    const std::shared_ptr<Latch>& latch) {
+  latch->add(links.size());
+  std::vector<RequestPtr> pings;
+  for (Link* link : links) {
+    pings.push_back(request(call, wire::native::Ping{}));
+    pings.back()->latch = latch;
+    link->submit({pings.back()});
+  }
+  return pings;
+}
+
+void Fleet::reach(const Call& call, const std::vector<std::uint32_t>& servers) {
+  std::vector<Link*> links;
+  std::vector<std::uint32_t> doors;
+  for (const std::uint32_t server : servers) {
+    if (epoch(server) != 0) continue;
+    const std::shared_lock lock(mutex_);
+    for (std::uint32_t i = 0; i < doors_.size(); ++i) {
+      if (doors_[i].member != server) continue;
+      links.push_back(doors_[i].link.get());
+      doors.push_back(i);
+    }
+  }
+  if (links.empty()) return;
+  const auto answers = latch();
+  const std::vector<RequestPtr> pings = ping(call, links, answers);
+  const auto heard = hear(call, pings, *answers);
+  for (std::size_t i = 0; i < pings.size(); ++i) {
+    if (heard && pings[i]->over && !pings[i]->failed)
+      member(join(doors[i])).well = true;
+    else
+      pings[i]->abandoned = true;
+  }
+}
+
 // Until all have answered; where images have replicas, some while after the first has.
 Result<void> Fleet::hear(const Call& call, const std::vector<RequestPtr>& pings, Latch& latch) const {
   std::optional<Clock::time_point> until;
@@ -148,13 +176,9 @@ Result<void> Fleet::meet(const Call& call) {
   if (links() > most_servers) return fail(Errc::invalid, "too many servers are listed");
   SMALTI_CHECK(psk_.key());  // here rather than on the loop: it takes a while
   const auto answers = latch();
-  answers->add(links());
-  std::vector<RequestPtr> pings;
-  for (std::uint32_t i = 0; i < links(); ++i) {
-    pings.push_back(request(call, wire::native::Ping{}));
-    pings.back()->latch = answers;
-    link(i).submit({pings.back()});
-  }
+  std::vector<Link*> all;
+  for (std::uint32_t i = 0; i < links(); ++i) all.push_back(&link(i));
+  const std::vector<RequestPtr> pings = ping(call, all, answers);
   auto heard = hear(call, pings, *answers);
   if (!heard) {
     for (const RequestPtr& ping : pings) ping->abandoned = true;
@@ -196,15 +220,20 @@ std::uint32_t Fleet::join(std::uint32_t number) {
   const std::unique_lock lock(mutex_);
   Door& door = doors_[number];
   const Identity identity = door.link->identity();
-  if (door.member && members_[*door.member]->link == door.link.get()) return *door.member;
-  if (auto known = find(identity.server)) {
-    Member& member = *members_[*known];
-    if (member.link.load()->identity().epoch == 0) member.link = door.link.get();
-    return *(door.member = known);
+  if (door.member && members_[*door.member]->id != identity.server) {
+    members_[*door.member]->listed = false;
+    members_[*door.member]->well = false;
+    door.member.reset();
   }
-  members_.push_back(std::make_unique<Member>(identity.server, door.link.get(), true));
-  door.member = static_cast<std::uint32_t>(members_.size() - 1);
-  size_ = static_cast<std::uint32_t>(members_.size());
+  if (!door.member) door.member = find(identity.server);
+  if (!door.member) {
+    members_.push_back(std::make_unique<Member>(identity.server, door.link.get(), true));
+    door.member = static_cast<std::uint32_t>(members_.size() - 1);
+    size_ = static_cast<std::uint32_t>(members_.size());
+  }
+  Member& member = *members_[*door.member];
+  if (member.link.load()->identity().server != member.id) member.link = door.link.get();
+  member.listed = member.listed || door.listed;
   return *door.member;
 }
 
@@ -214,6 +243,7 @@ Rule Fleet::rule(const ImageId& image, const ImageSpec& spec, std::optional<std:
   rule.replicas = replicas;
   std::vector<wire::native::Id> ids;
   for (std::uint32_t i = 0; i < size(); ++i) {
+    if (!member(i).listed) continue;
     rule.servers.push_back(i);
     ids.push_back(member(i).id);
   }
@@ -244,7 +274,7 @@ Result<Rule> Fleet::rule(const ImageId& image, const ImageSpec& spec, const Plac
       known = find(server.id);
     }
     if (!known) {
-      const std::uint32_t number = add_link(server.address);
+      const std::uint32_t number = add_link(server.address, false);
       const std::unique_lock lock(mutex_);
       known = static_cast<std::uint32_t>(members_.size());
       members_.push_back(std::make_unique<Member>(server.id, doors_[number].link.get(), false));
@@ -267,7 +297,8 @@ Placing Fleet::describe(const ImageRecord& record) const {
   const auto place_of = [&](std::uint32_t server) {
     if (!place[server]) {
       place[server] = static_cast<std::uint32_t>(out.servers.size());
-      out.servers.push_back({member(server).id, link_of(server).host()});
+      const Identity met = link_of(server).identity();
+      out.servers.push_back({met.epoch != 0 ? met.server : member(server).id, link_of(server).host()});
     }
     return *place[server];
   };

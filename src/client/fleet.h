@@ -27,6 +27,8 @@ struct Member {
   std::atomic<Clock::time_point> full_until{};  // it had no room a moment ago: ask others first
   // False: it was lost, and is asked for nothing that another server could answer until the keeper has met it again.
   std::atomic<bool> well;
+  // One of today's hosts, and still the server that was met there. The others only have what they had.
+  std::atomic<bool> listed{false};
 
   std::mutex mutex;
   // Guarded by mutex, all below.
@@ -72,6 +74,8 @@ class Fleet {
   // For an image that was put earlier: its servers are members from now on, met or not.
   Result<Rule> rule(const ImageId&, const ImageSpec&, const Placing&, std::vector<std::uint32_t>& servers);
   Placing describe(const ImageRecord&) const;
+  // Meets those of the members that never were. Who does not answer stays unmet: the keeper goes on trying.
+  void reach(const Call&, const std::vector<std::uint32_t>& servers);
 
   // For requests to be sent: whoever waits at it helps the loop.
   std::shared_ptr<Latch> latch() const { return std::make_shared<Latch>(0, &loop_); }
@@ -91,10 +95,9 @@ class Fleet {
   std::vector<Incident> await_incidents(std::stop_token, Clock::duration at_most);
   void nudge();  // ends its waiting
   std::optional<std::uint32_t> member_of(std::uint32_t link) const;
-  // A link that has met its server: the member it is, a new one if need be.
+  // A link that has met its server: the member it is, a new one if need be; the one it was till now, if another server
+  // answers there, is lost for good.
   std::uint32_t join(std::uint32_t link);
-  // Of links that no member has.
-  std::vector<std::uint32_t> strangers() const;
   std::uint32_t links() const noexcept { return link_count_; }
   Link& link(std::uint32_t number) const;
 
@@ -102,8 +105,10 @@ class Fleet {
   struct Door {
     std::unique_ptr<Link> link;
     std::optional<std::uint32_t> member;
+    bool listed = false;
   };
-  std::uint32_t add_link(const HostPort&);
+  std::uint32_t add_link(const HostPort&, bool listed);
+  std::vector<RequestPtr> ping(const Call&, const std::vector<Link*>&, const std::shared_ptr<Latch>&);
   Result<void> hear(const Call&, const std::vector<RequestPtr>& pings, Latch&) const;
   void told(std::uint32_t link, const LinkEvent&);
   bool careful() const noexcept { return careful_; }

@@ -27,6 +27,10 @@ TileKey ImageRecord::key(std::uint64_t tile) const noexcept {
   return {id, 0, static_cast<std::uint32_t>(tile % cols), static_cast<std::uint32_t>(tile / cols)};
 }
 
+bool ImageRecord::ruled_by(std::uint32_t server) const noexcept {
+  return std::find(rule_.servers.begin(), rule_.servers.end(), server) != rule_.servers.end();
+}
+
 std::uint32_t ImageRecord::home(const TileKey& key) const noexcept {
   return rule_.servers[rule_.first ? *rule_.first : rule_.rendezvous.home(key)];
 }

@@ -52,6 +52,7 @@ class ImageRecord : public OpenImage {
   const Grid& grid() const noexcept { return grid_; }
   std::uint32_t replicas() const noexcept { return rule_.replicas; }
   const Rule& rule() const noexcept { return rule_; }
+  bool ruled_by(std::uint32_t server) const noexcept;
   // Where a tile belongs first.
   std::uint32_t home(const TileKey&) const noexcept;
   // Where a tile belongs, best first: the servers of the rule, then the others below `members`.

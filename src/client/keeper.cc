@@ -18,6 +18,7 @@ constexpr std::chrono::milliseconds first_pause{200}, longest_pause{2000};  // b
 constexpr std::size_t most_damages = 256;                                   // beyond that the next reader tells again
 constexpr std::size_t copied_together = 16;                                 // tiles
 constexpr std::uint64_t bytes_together = 4u << 20;
+constexpr std::chrono::milliseconds longest_reading{2000};
 constexpr std::chrono::milliseconds copy_pause{500};  // where nobody has room
 
 std::string without_host(const std::string& what, const std::string& host) {
@@ -117,6 +118,11 @@ void Keeper::lost(std::uint32_t server, const Error& why) {
 
 // It did not stay away for long enough to be missed.
 void Keeper::restarted(std::uint32_t server, const Error&) {
+  if (fleet_.link_of(server).identity().server != fleet_.member(server).id) {
+    fleet_.member(server).well = false;  // another server answers there: to be met as what it is
+    if (!said_.contains(server)) lost(server, {Errc::unavailable, "another server answers there now"});
+    return;
+  }
   bool mattered = false;
   for (const auto& [id, record] : images_.all()) {
     mattered = mattered || record->epoch(server) != 0 || record->may_be_short;
@@ -171,9 +177,10 @@ void Keeper::back(std::uint32_t server) {
   }
   member.well = true;
   const auto said = said_.find(server);
-  const bool anew = said != said_.end() && said->second != 0 && said->second != epoch;
+  const bool missed = said != said_.end();
+  const bool anew = missed && said->second != 0 && said->second != epoch;
   said_.erase(server);
-  log_.line(Level::warning, fmt::format("{} is back{}", fleet_.name(server),
+  log_.line(Level::warning, fmt::format("{} {}{}", fleet_.name(server), missed ? "is back" : "has joined",
                                         anew ? ", restarted: what it held is gone" : ""));
   clean(server);
 }
@@ -310,7 +317,8 @@ bool Keeper::copy_some(ImageRecord& record, std::uint64_t& from) {
 std::optional<std::uint32_t> Keeper::place_for(const ImageRecord& record, const TileKey& key) const {
   const Copies copies = record.copies(key);
   for (const std::uint32_t server : record.order(key, fleet_.size()))
-    if (fleet_.well(server) && !copies.on(server) && fleet_.member(server).full_until.load() <= Clock::now())
+    if (fleet_.well(server) && !copies.on(server) && fleet_.member(server).full_until.load() <= Clock::now() &&
+        (record.ruled_by(server) || fleet_.member(server).listed))
       return server;
   return std::nullopt;
 }
@@ -319,7 +327,8 @@ std::vector<TileKey> Keeper::copy(ImageRecord& record, std::span<const TileKey> 
                                   std::vector<RequestPtr>& lingering) {
   std::vector<TileGet> gets;
   for (const TileKey& key : keys) gets.push_back({key});
-  GetRounds reading(fleet_, images_, call_, gets, {});
+  const Call patient = call_.within(longest_reading);  // others may want to put what is claimed
+  GetRounds reading(fleet_, images_, patient, gets, {});
   reading.run();
   std::vector<Errand> errands;
   std::vector<std::size_t> of;

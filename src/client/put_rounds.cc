@@ -40,6 +40,7 @@ Errand& Batcher::room(std::uint32_t server, std::uint64_t bytes, const std::func
 
 std::vector<Opening> open_on(Fleet& fleet, const Call& call, ImageRecord& record,
                              const std::vector<std::uint32_t>& servers) {
+  fleet.reach(call, servers);
   std::vector<Errand> errands;
   for (const std::uint32_t server : servers)
     if (record.needs_opening(server, fleet.epoch(server)))
@@ -190,6 +191,7 @@ std::optional<std::uint32_t> PutRounds::next_server(const Item& item) const {
   std::optional<std::uint32_t> full, silent;
   const auto fits = [&](std::uint32_t server, bool has_it) {
     if (!may_ask(item, server)) return false;
+    if (!has_it && !item.record->ruled_by(server) && !fleet_.member(server).listed) return false;
     if (!fleet_.well(server) && !(single && item.tried.empty())) {
       if (!silent) silent = server;
       return false;

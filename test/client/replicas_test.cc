@@ -244,10 +244,24 @@ TEST_F(ReplicasTest, AListedServerMayBeDownAndJoinLater) {
   EXPECT_EQ(server(0).tiles, 40u);
   servers_[2] = std::make_unique<FakeServer>(server_loop_, key(), port);
   server(2).id_ = id;
-  EXPECT_TRUE(eventually([&] { return said(name(2) + " is back"); }));
+  EXPECT_TRUE(eventually([&] { return said(name(2) + " has joined"); }));
   open();
   expect_put(1);
   EXPECT_GT(server(2).tiles, 0u);
+  expect_all(1);
+}
+
+TEST_F(ReplicasTest, AnotherServerUnderTheSameAddressIsAnotherServer) {
+  serve(3);
+  open();
+  expect_put(1);
+  const auto port = server(0).port();
+  servers_[0]->stop();
+  servers_[0] = std::make_unique<FakeServer>(server_loop_, key(), port);
+  expect_all(1);
+  EXPECT_TRUE(eventually([&] { return said(name(0) + " has joined"); }));
+  EXPECT_TRUE(eventually([&] { return tiles() == 80; }));
+  server(1).stop();
   expect_all(1);
 }
 
