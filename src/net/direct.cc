@@ -71,10 +71,18 @@ bool IdleCores::somebody_else_wants_them() noexcept {
   if (!looked_ns_.compare_exchange_strong(last, now, std::memory_order_relaxed))
     return busy_.load(std::memory_order_relaxed);
   const unsigned running = runnable();
-  const bool busy = running == 0 || running > cores_;
+  // Whoever keeps a core warm takes it from nobody, so there it counts who else runs at all; but the peer that one shares
+  // a core with may by chance be seen running.
+  const unsigned ours = 1 + (warm_.keeps() ? 1 : 0);
+  const bool crowd = running > (warm_.may_keep() ? ours : cores_);
+  const unsigned crowded = crowd ? crowded_.load(std::memory_order_relaxed) + 1 : 0;
+  crowded_.store(crowded, std::memory_order_relaxed);
+  const bool busy = running == 0 || crowded > (warm_.may_keep() ? 1u : 0u);
   busy_.store(busy, std::memory_order_relaxed);
   return busy;
 }
+
+bool IdleCores::idle() noexcept { return most_ != 0 && !somebody_else_wants_them(); }
 
 bool IdleCores::enter() noexcept {
   if (most_ == 0) return false;
@@ -129,6 +137,18 @@ bool DirectSocket::spin_for_bytes(std::span<std::byte> into, IdleCores& cores, s
   return found;
 }
 
+// Where both cores of a small machine are ours, one is kept from idling and the other shared with the peer. Where more
+// are idle, the system would take the peer to one of them: then we look out on another. Where none is, it stays with us.
+void DirectSocket::choose_core(IdleCores* spin) noexcept {
+  const int core = core_.of_peer(fd_);
+  if (core < 0) return;
+  const bool idle = spin != nullptr && spin->idle();
+  if (!idle || spin->hold_peers_on(core))
+    core_.follow(core);
+  else
+    core_.release();
+}
+
 Result<std::size_t> DirectSocket::receive(std::span<std::byte> into, Clock::time_point deadline,
                                           IdleCores* spin) {
   const bool bounded = deadline != Clock::time_point::max();
@@ -138,10 +158,11 @@ Result<std::size_t> DirectSocket::receive(std::span<std::byte> into, Clock::time
     if (unanswered_)
       set(fd_, IPPROTO_TCP, TCP_QUICKACK, 1);  // sends what acknowledgement is due, and goes on so
     std::ptrdiff_t got = 0;
-    if (spin == nullptr || core_.shared() || !spin_for_bytes(into, *spin, got)) got = ::recv(fd_, into.data(), into.size(), 0);
+    const bool look_out = spin != nullptr && !core_.shared();
+    if (!look_out || !spin_for_bytes(into, *spin, got)) got = ::recv(fd_, into.data(), into.size(), 0);
     if (got >= 0) {
       unanswered_ = true;
-      core_.heard(fd_);
+      if (core_.due()) choose_core(spin);
       return static_cast<std::size_t>(got);
     }
     if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return connection_error(peer_, errno);

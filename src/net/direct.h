@@ -12,6 +12,7 @@
 #include <string>
 
 #include "net/peer_core.h"
+#include "net/warm_core.h"
 #include "smalti/base/call.h"
 #include "smalti/base/result.h"
 
@@ -28,6 +29,9 @@ class IdleCores {
   // One less than the cores this process may use.
   static unsigned spare();
 
+  bool idle() noexcept;   // nobody else wants them
+  // Makes sharing `core` pay between a thread and its peer, where that can be had for one idle core.
+  bool hold_peers_on(int core) noexcept { return warm_.keep_all_but(core); }
   bool enter() noexcept;  // true: leave() must follow
   void leave() noexcept { spinning_.fetch_sub(1, std::memory_order_relaxed); }
 
@@ -39,6 +43,8 @@ class IdleCores {
   std::atomic<unsigned> spinning_{0};
   std::atomic<std::int64_t> looked_ns_{0};  // when the machine's load was last looked at
   std::atomic<bool> busy_{false};           // what was seen then
+  std::atomic<unsigned> crowded_{0};        // how many times in a row more threads than cores were seen
+  WarmCore warm_;
 };
 
 class DirectSocket {
@@ -72,6 +78,7 @@ class DirectSocket {
 
  private:
   DirectSocket(int fd, std::string peer, bool local) : fd_(fd), peer_(std::move(peer)), local_(local) {}
+  void choose_core(IdleCores* spin) noexcept;
   bool spin_for_bytes(std::span<std::byte> into, IdleCores& cores, std::ptrdiff_t& got) noexcept;
 
   const int fd_;

@@ -141,6 +141,20 @@ TEST(DirectSocket, LastWordsArriveOverUnreadBytes) {
   pair.client->close();
 }
 
+TEST(WarmCore, KeepsACoreForAMomentAndNoLonger) {
+  for (int life = 0; life < 3; ++life) {
+    WarmCore warm;
+    EXPECT_FALSE(warm.keeps());
+    for (int core : {0, 1, 0}) {
+      EXPECT_EQ(warm.keep_all_but(core), warm.may_keep());
+      const auto until = soon();
+      while (warm.keeps() && Clock::now() < until) std::this_thread::sleep_for(1ms);
+      EXPECT_FALSE(warm.keeps());
+    }
+    warm.keep_all_but(1);  // and ends in the middle of it
+  }
+}
+
 TEST(IdleCores, LetsInNoMoreThanItMay) {
   IdleCores none(0);
   EXPECT_FALSE(none.enter());

@@ -65,7 +65,8 @@ class Exchange {
     char word = 0;
     for (int i = 0; i < rounds; ++i) {
       EXPECT_EQ(::recv(answerer_, &word, 1, 0), 1);
-      peer.heard(answerer_);
+      if (peer.due())
+        if (const int where = peer.of_peer(answerer_); where >= 0) peer.follow(where);
       EXPECT_EQ(::send(answerer_, &word, 1, 0), 1);
     }
     return ::sched_getcpu();
@@ -95,6 +96,38 @@ TEST(PeerCore, GoesWhereThePeerGoes) {
       EXPECT_EQ(exchange.answer(peer, core, 64), core);
       EXPECT_TRUE(peer.shared());
     }
+  });
+}
+
+TEST(PeerCore, LetsGo) {
+  const auto before = usable_cores();
+  aside([&] {
+    Exchange exchange;
+    PeerCore peer(true);
+    exchange.answer(peer, before.front(), 64);
+    EXPECT_EQ(usable_cores().size(), 1u);
+    peer.release();
+    EXPECT_FALSE(peer.shared());
+    EXPECT_EQ(usable_cores(), before);
+  });
+}
+
+// A peer that is never where it was is not chased.
+TEST(PeerCore, GivesUpOnOneWhoFlees) {
+  const auto cores = usable_cores();
+  if (cores.size() < 2) GTEST_SKIP() << "one core only";
+  aside([&] {
+    PeerCore peer(true);
+    Exchange exchange;
+    exchange.answer(peer, cores[0], 8);
+    EXPECT_TRUE(peer.shared());
+    for (std::size_t i = 1; i <= 3; ++i) peer.follow(cores[i % 2]);
+    EXPECT_FALSE(peer.shared());
+    EXPECT_EQ(usable_cores(), cores);
+    for (int i = 0; i < 400; ++i) peer.follow(cores[0]);
+    EXPECT_FALSE(peer.shared());
+    for (int i = 0; i < 200; ++i) peer.follow(cores[0]);
+    EXPECT_TRUE(peer.shared());
   });
 }
 
