@@ -27,10 +27,12 @@ os.environ.setdefault("SMALTI", str(ROOT / "build" / "release" / "smalti"))
 from fault_proxy import FaultProxy  # noqa: E402
 from stage import NOTHING_HERE, SMALTI, Stage, photograph, pixels  # noqa: E402
 
-HISTORY = SMALTI.parent / "smalti_history"
+HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 PROCESS_FAULTS = ("kill and restart", "stop for a while")
 WIRE_FAULTS = ("flip", "cut", "stall")
 NAMES = 4
+PARTS = ("[300x200+10+20]", "[300x200+600+350]", "[200x500+400+50]")
+GONE = re.compile(r"no image is named")  # what a name that nobody put is answered with
 OPERATION_TIMEOUT = 180
 
 
@@ -73,6 +75,8 @@ class Soak:
         self.count = collections.Counter()   # guarded by lock
         self.examples = []                   # guarded by lock
         self.losses = []                     # guarded by lock
+        # What a name may hold: the version that was put last, and those whose putting failed since. Empty: never put.
+        self.may = {f"soak{n}": set() for n in range(NAMES)}
 
     def over(self):
         return time.monotonic() > self.end
@@ -157,6 +161,7 @@ class Soak:
             found = re.search(r"(\d+) writes, (\d+) reads, (\d+) failed, (\d+) wrong(?:; one failure: (.*))?", run.out)
             if not found:
                 self.error("history: " + run.out + run.err)
+                time.sleep(1)
                 continue
             self.tell("tiles written", int(found[1]))
             self.tell("tiles read", int(found[2]))
@@ -170,7 +175,7 @@ class Soak:
         """Each name holds one of two versions of a picture; every part that is read is of the one that was put last, or of
         the one whose putting failed."""
         choose = random.Random(f"{self.seed}.named")
-        may = {f"soak{n}": set() for n in range(NAMES)}  # versions that may be there; empty: never put
+        may = self.may
         while not self.over():
             name = choose.choice(sorted(may))
             if not may[name] or choose.random() < 0.3:
@@ -183,17 +188,34 @@ class Soak:
                 else:
                     may[name] = {version}
                 continue
-            part = choose.choice(("[300x200+10+20]", "[300x200+600+350]", "[200x500+400+50]"))
-            run = self.run(*self.farm.client, f"dpc:{name}{part}", "part.png")
-            self.tell("parts of named images read")
-            if run is None or run.code:
-                self.error(run.err if run else "no end")
-                if run and re.search(r"no image|not found|unknown name|no such", run.err):
-                    self.lost(f"{name} was put and is gone: {run.err}")
-                continue
-            found = [v for v in (0, 1) if pixels(self.stage, "part.png") == self.parts[part, v]]
-            if not found or found[0] not in may[name]:
-                self.lost(f"{name}{part}: {'version ' + str(found[0]) if found else 'wrong or mixed pixels'}, not of {may[name]}")
+            self.read_part(name, choose.choice(PARTS), False)
+
+    def read_part(self, name, part, must):
+        run = self.run(*self.farm.client, f"dpc:{name}{part}", "part.png")
+        self.tell("parts of named images read")
+        if run is None or run.code:
+            self.error(run.err if run else "no end")
+            if run and (must or GONE.search(run.err)):
+                self.lost(f"{name} was put and is gone: {run.err}")
+            return
+        got = pixels(self.stage, "part.png")
+        found = [v for v in (0, 1) if got == self.parts[part, v]]
+        if not found or found[0] not in self.may[name]:
+            self.lost(f"{name}{part}: {'version ' + str(found[0]) if found else 'wrong or mixed pixels'}, not of {self.may[name]}")
+
+    def after_all(self):
+        """Every server is killed and started once more: what was acknowledged is there."""
+        for server in self.farm.servers:
+            server.signal(signal.SIGCONT)
+        if not (self.farm.named and self.farm.persist):
+            return
+        for server in self.farm.servers:
+            server.kill()
+        for n in range(len(self.farm.servers)):
+            self.farm.restart(n)
+        for name, versions in sorted(self.may.items()):
+            for part in PARTS if versions else ():
+                self.read_part(name, part, True)
 
     def prepare(self):
         def must(*words):
@@ -205,7 +227,7 @@ class Soak:
         self.parts = {}
         for version, operator in enumerate(("-negate", "-flop")):
             must("in.jpg", "-crop", "1000x700+0+0", "+repage", operator, f"version-{version}.png")
-            for part in ("[300x200+10+20]", "[300x200+600+350]", "[200x500+400+50]"):
+            for part in PARTS:
                 must(f"version-{version}.png", "-crop", part[1:-1], "+repage", "part.png")
                 self.parts[part, version] = pixels(self.stage, "part.png")
 
@@ -217,6 +239,7 @@ class Soak:
             each.start()
         for each in threads:
             each.join()
+        self.after_all()
         for n, server in enumerate(self.farm.servers):
             if server.process.poll() is not None:
                 self.lost(f"server {n} died by itself: {server.text[-500:]}")
