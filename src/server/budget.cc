@@ -17,7 +17,6 @@ asio::awaitable<Budget::Share> Budget::take(std::uint64_t bytes) {
   Share share;
   if (try_take(bytes, share)) co_return share;
   const auto turn = turns_.emplace(turns_.end(), bytes, false, asio::steady_timer(executor_));
-  turn->timer.expires_at(asio::steady_timer::time_point::max());
   struct Leave {
     Leave(Budget& b, std::list<Turn>::iterator t) : budget(b), turn(t) {}
     ~Leave() { budget.leave(turn); }
@@ -26,9 +25,12 @@ asio::awaitable<Budget::Share> Budget::take(std::uint64_t bytes) {
   };
   const Leave leave(*this, turn);
   while (!turn->granted) {
-    asio::error_code ignored;
-    auto token = asio::redirect_error(asio::use_awaitable, ignored);
+    turn->timer.expires_after(patience_);
+    asio::error_code woken;
+    auto token = asio::redirect_error(asio::use_awaitable, woken);
     co_await turn->timer.async_wait(token);
+    if (woken || turn->granted) continue;
+    for (const auto& [who, press] : watched_) press(patience_);
   }
   share = Share(*this, bytes);
   co_return share;

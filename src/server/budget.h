@@ -4,8 +4,11 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
+#include <map>
 #include <utility>
 
 namespace smalti::server {
@@ -41,7 +44,10 @@ class Budget {
     std::uint64_t bytes_ = 0;
   };
 
-  Budget(asio::any_io_executor executor, std::uint64_t most) : executor_(std::move(executor)), most_(most) {}
+  using Patience = std::chrono::milliseconds;
+
+  Budget(asio::any_io_executor executor, std::uint64_t most, Patience patience = std::chrono::hours(24))
+      : executor_(std::move(executor)), most_(most), patience_(patience) {}
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
 
@@ -50,6 +56,11 @@ class Budget {
   // Waits for its turn. More than the whole budget is granted once nothing else is under way.
   asio::awaitable<Share> take(std::uint64_t bytes);
   std::uint64_t used() const noexcept { return used_; }
+
+  // Whoever takes may be pressed: `press` is called each time somebody else has waited for the patience. It may give
+  // shares back, but neither watch nor unwatch.
+  void watch(const void* who, std::function<void(Patience)> press) { watched_[who] = std::move(press); }
+  void unwatch(const void* who) noexcept { watched_.erase(who); }
 
  private:
   struct Turn {
@@ -65,6 +76,8 @@ class Budget {
 
   asio::any_io_executor executor_;
   const std::uint64_t most_;
+  const Patience patience_;
+  std::map<const void*, std::function<void(Patience)>> watched_;
   std::uint64_t used_ = 0;
   std::list<Turn> turns_;  // of those who wait; a granted one is removed by whoever waited
 };

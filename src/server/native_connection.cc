@@ -41,6 +41,12 @@ NativeConnection::NativeConnection(net::Loop& loop, net::Tasks& tasks, Budget& s
       options_(options),
       secure_(stream.get()) {
   stream_ = std::move(stream);
+  server_budget_.watch(this, [this](Budget::Patience patience) { press(patience); });
+}
+
+// Others wait for room, and this one holds some without using it.
+void NativeConnection::press(Budget::Patience patience) {
+  if ((flushing_ || filling_) && Clock::now() - progress_ > patience) close();
 }
 
 Clock::time_point NativeConnection::stall_for(std::uint64_t bytes) const {
@@ -64,8 +70,12 @@ net::Task<native::Frame> NativeConnection::next(Clock::time_point deadline) {
 }
 
 net::Task<void> NativeConnection::fill(std::span<std::byte> into, Clock::time_point deadline) {
+  progress_ = Clock::now();
+  filling_ = !into.empty();
   while (!into.empty()) {
     auto got = co_await stream_->read_some(into, deadline, into.size());
+    filling_ = got && *got < into.size();
+    progress_ = Clock::now();
     if (!got) co_return pass(std::move(got.error()));
     if (*got == 0) co_return fail(Errc::corrupt, "the connection ended within a payload");
     into = into.subspan(*got);
@@ -101,6 +111,7 @@ void NativeConnection::send(const native::Meta& request, const native::Message& 
   queued_bytes_ += outbox_.back().head.size();
   if (flushing_) return;
   flushing_ = true;
+  progress_ = Clock::now();
   tasks_.spawn(flush(shared_from_this()));
 }
 
@@ -119,6 +130,7 @@ asio::awaitable<void> NativeConnection::flush(std::shared_ptr<NativeConnection> 
       const auto deadline = self->stall_for(write_bytes);
       const auto written = co_await self->stream_->write(gathered, deadline);
       if (!written) self->close();
+      self->progress_ = Clock::now();
     }
     for (const Outgoing& one : sending) self->queued_bytes_ -= one.head.size();
     self->changed.notify();

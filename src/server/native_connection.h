@@ -40,6 +40,7 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
  public:
   NativeConnection(net::Loop&, net::Tasks&, Budget& server, std::unique_ptr<net::SecureStream>,
                    ConnectionOptions);
+  ~NativeConnection() { server_budget_.unwatch(this); }
 
   // The next frame, its header by `deadline`, the rest of it within the stall. Errc::unavailable: the peer
   // has gone; Errc::corrupt and others: it speaks nonsense.
@@ -85,6 +86,7 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   static asio::awaitable<void> part(std::shared_ptr<NativeConnection> self);
   static asio::awaitable<void> flush(std::shared_ptr<NativeConnection> self);
   Clock::time_point stall_for(std::uint64_t bytes) const;
+  void press(Budget::Patience);
   net::Task<void> fill(std::span<std::byte> into, Clock::time_point deadline);
 
   net::Tasks& tasks_;
@@ -97,6 +99,8 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   std::vector<Outgoing> outbox_;
   std::size_t queued_bytes_ = 0;  // of heads, until they are written
   bool flushing_ = false;
+  bool filling_ = false;         // a payload is being read
+  Clock::time_point progress_{};  // when a part of a payload last came or went
   bool closed_ = false;
   std::stop_source stop_;
 };

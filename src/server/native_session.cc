@@ -154,7 +154,7 @@ NativeHost::NativeHost(const ServerParts& p, const ServerOptions& o, Identity i)
       identity(std::move(i)),
       complaints(p.log),
       tasks(p.loop),
-      in_flight(p.loop.executor(), o.in_flight_bytes),
+      in_flight(p.loop.executor(), o.in_flight_bytes, o.pressure),
       leases({p.loop, tasks, p.store, p.ledger, p.waiters, p.log}, o.grace) {}
 
 asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStream> stream,

@@ -46,6 +46,8 @@ struct ServerOptions {
   std::chrono::milliseconds handshake{5000};  // one that does not finish its handshake, too
   // One that stops in the middle, or does not read what it asked for, is closed too.
   std::chrono::milliseconds stall{30000};
+  // ... after so long already where others wait for the room that it holds. 512 KiB have to pass in the time.
+  std::chrono::milliseconds pressure{4000};
   std::uint32_t clients = 1024;               // connections
   std::uint32_t strangers = 64;               // of these, not yet authenticated
   std::uint64_t in_flight_bytes = 64u << 20;  // payload being received or sent, over all connections

@@ -217,6 +217,26 @@ TEST_F(Attacked, ByAClientThatNeverReads) {
   EXPECT_TRUE(eventually([&] { return rig_->server->use().connections == 1; })) << rig_->lines.all();
 }
 
+TEST_F(Attacked, ByEnoughClientsThatNeverReadToFillTheServer) {
+  ServerOptions options = impatient();
+  options.stall = 1h;
+  options.pressure = 100ms;
+  options.in_flight_bytes = 8u << 20;
+  start(options);
+  std::vector<std::unique_ptr<Talker>> sleepers;
+  for (std::uint8_t n = 1; n <= 4; ++n) {
+    sleepers.push_back(std::make_unique<Talker>(rig_->loop));
+    ASSERT_TRUE(sleepers.back()->enter(port(), n));
+    const TileKey key{open_image(*sleepers.back()), 0, 0, 0};
+    expect_served(*sleepers.back(), key, 1);
+    for (int i = 0; i < 4 && sleepers.back()->say(native::Get{std::vector<TileKey>(1024, key)}); ++i) {
+    }
+  }
+  for (int i = 0; i < 20; ++i) serve();
+  EXPECT_LE(rig_->server->use().in_flight_bytes, 9u << 20);
+  EXPECT_TRUE(eventually([&] { return rig_->server->use().connections < 5; })) << rig_->lines.all();
+}
+
 TEST_F(Attacked, ByAClientThatNeverReadsWhatIsNotThere) {
   start();
   Talker talker(rig_->loop);
