@@ -325,6 +325,18 @@ void Fleet::told(std::uint32_t link, const LinkEvent& event) {
   incident_.notify_all();
 }
 
+void Fleet::lose(std::uint32_t server, std::string_view why) {
+  member(server).well = false;
+  const std::shared_lock lock(mutex_);
+  for (std::uint32_t i = 0; i < doors_.size(); ++i) {
+    if (doors_[i].member != server) continue;
+    const std::lock_guard noting(incidents_mutex_);
+    incidents_.push_back({i, {LinkEvent::Kind::stalled, {Errc::unavailable, std::string(why)}}});
+    break;
+  }
+  incident_.notify_all();
+}
+
 void Fleet::nudge() {
   {
     const std::lock_guard lock(incidents_mutex_);

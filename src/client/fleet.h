@@ -83,6 +83,9 @@ class Fleet {
   void send(std::span<Errand>, const std::shared_ptr<Latch>&);
   // Nobody waits for it any more. What it carries may still arrive: until it is over the member is not well.
   void give_up(Errand&);
+  // It is not well, though it may still answer.
+  void lose(std::uint32_t server, std::string_view why);
+  Clock::duration longest_answer() const noexcept { return options_.answer; }
   // Sends them and waits for all answers. Where the caller gives up its error is returned, and the requests must not be
   // looked at any more. Else each has its answer, or has failed, or its server was lost meanwhile (State::given_up).
   Result<void> carry_out(const Call&, std::vector<Errand>&);

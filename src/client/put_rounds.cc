@@ -206,7 +206,9 @@ std::optional<std::uint32_t> PutRounds::next_server(const Item& item) const {
   for (const std::uint32_t server : item.record->order(key, fleet_.size()))
     if (fits(server, false)) return server;
   if (full) return full;
-  return item.stored.empty() && item.pending.empty() && item.next.empty() ? silent : std::nullopt;
+  // So that the error is of the servers it belongs to; nobody waits for all the others one by one.
+  const bool nobody = item.stored.empty() && item.pending.empty() && item.next.empty();
+  return nobody && item.tried.size() < item.record->replicas() ? silent : std::nullopt;
 }
 
 void PutRounds::choose(Item& item) {
@@ -294,9 +296,15 @@ bool PutRounds::dispensable(const Item& item, std::uint32_t server) const {
   return next && fleet_.well(*next);
 }
 
+// A server may also answer pings and never the put.
 void PutRounds::drop_silent() {
   for (Errand& errand : errands_) {
-    if (errand.state != Errand::State::pending || fleet_.well(errand.server)) continue;
+    if (errand.state != Errand::State::pending) continue;
+    const bool overdue = Clock::now() - errand.sent > fleet_.longest_answer();
+    if (fleet_.well(errand.server) && !overdue) continue;
+    const auto can_do_without = [&](std::size_t i) { return dispensable(items_[i], errand.server); };
+    if (overdue && !std::all_of(errand.items.begin(), errand.items.end(), can_do_without)) continue;
+    if (overdue && fleet_.well(errand.server)) fleet_.lose(errand.server, "an answer is overdue");
     bool needed = false;
     for (const std::size_t i : errand.items) {
       Item& item = items_[i];
@@ -341,7 +349,7 @@ void PutRounds::settle(Item& item, std::uint32_t server, Result<Generation> answ
   if (error.code == Errc::invalid && !item.record->dropped)
     error = unknown_image(std::move(error), fleet_.name(server), put.key.image);
   item.failed = std::move(error);
-  item.record->owe(server, put.key);  // it may have arrived all the same
+  if (item.record->replicas() > 1) item.record->owe(server, put.key);  // it may have arrived all the same
 }
 
 // Nobody is left to be asked.

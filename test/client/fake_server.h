@@ -17,6 +17,7 @@ struct Misbehaviour {
   std::atomic<bool> forget_tiles = false;    // absent, whatever was put
   std::atomic<bool> wrong_size = false;      // of tiles sent
   std::atomic<bool> silent = false;          // reads, and never answers
+  std::atomic<bool> mute_to_puts = false;    // answers everything else
   std::atomic<bool> asleep = false;          // as if stopped: neither reads nor answers until it wakes
   std::atomic<bool> foreign_numbers = false; // answers to requests that nobody made
   std::atomic<int> hang_up_after = -1;       // closes after so many more requests
@@ -138,6 +139,7 @@ class FakeServer {
       co_return fail(Errc::cancelled, "goodbye");
     }
     if (bad.silent) co_return false;
+    if (bad.mute_to_puts && std::holds_alternative<native::Put>(frame->message)) co_return false;
     const std::uint64_t number = frame->meta.request + (bad.foreign_numbers && !go_plain ? 1000 : 0);
     const std::vector<std::byte> head = encode({number, frame->meta.trace, 0}, reply);
     std::vector<Bytes> parts{Bytes(head)};

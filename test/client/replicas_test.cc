@@ -294,6 +294,19 @@ TEST_F(ReplicasTest, AStalledServerIsPassedOverAndNeverReadWhenItWakes) {
   expect_all(4);
 }
 
+TEST_F(ReplicasTest, AServerThatAnswersEverythingButPutsIsGivenUp) {
+  options_.answer = 700ms;
+  serve(3);
+  open();
+  expect_put(1);
+  server(0).bad.mute_to_puts = true;
+  expect_put(2);
+  expect_all(2);
+  EXPECT_TRUE(eventually([&] { return said(name(0) + " is lost (an answer is overdue)"); }));
+  expect_put(3);
+  expect_all(3);
+}
+
 TEST_F(ReplicasTest, WhoHasTheOnlyCopyIsWaitedFor) {
   serve(2);
   open();

@@ -15,12 +15,13 @@ import threading
 import time
 import unittest
 
-from stage import NOTHING_HERE, PATIENCE, StageCase, hosts, photograph, until
+from stage import NOTHING_HERE, PATIENCE, SMALTI, StageCase, hosts, photograph, until
 
 SEED = int(os.environ.get("SMALTI_SEED", random.SystemRandom().randrange(1 << 32)))
 # Long enough for several moments, and an operator whose reads overlap.
 JOB = ("-sharpen", "5x2")
 MIB = 1 << 20
+HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 
 
 def resident(server):
@@ -163,6 +164,27 @@ class Replicas(ReplicaCase):
         self.assertRegex(err, r"127\.0\.0\.1:\d+.*image [0-9a-f]{32}")
         left = [p.name for p in self.stage.folder.iterdir() if "out.ppm" in p.name]
         self.assertEqual(left, [])
+
+    def test_no_answer_is_wrong_while_one_server_at_a_time_fails(self):
+        """Threads of two clients, whose every answer is judged."""
+        servers = self.stage.servers(3)
+        history = self.stage.start("--hosts", ",".join(s.address for s in servers), "--replicas", 2, "--seconds", 12, "--clients", 2,
+                                   "--threads", 2, "--seed", self.choose.randrange(1 << 30), program=HISTORY)
+        end = time.monotonic() + 9
+        while time.monotonic() < end:
+            n = self.choose.randrange(3)
+            if self.choose.random() < 0.6:
+                servers[n].signal(signal.SIGSTOP)
+                time.sleep(self.choose.uniform(0.05, 2))
+                servers[n].signal(signal.SIGCONT)
+            else:
+                servers[n].kill()
+                servers[n] = self.again(servers[n])
+            time.sleep(3)  # until what it missed is copied: nobody promises to survive two
+        out, err = history.communicate(timeout=PATIENCE)
+        print(out.strip()[:300], flush=True)
+        self.assertEqual(history.returncode, 0, out + err)
+        self.assertIn(" 0 wrong", out)
 
     def test_a_listed_server_that_is_down_is_said_and_done_without(self):
         servers = self.stage.servers(3)
