@@ -81,6 +81,16 @@ ops::CacheWatch watch_of(const Script& script, house::House& house, Voice& voice
   };
 }
 
+// Each pass is told with what the store answered since the one before.
+ops::PassWatch passes_of(const Script& script, house::House& house, Voice& voice) {
+  if (!script.verbose) return {};
+  return [&house, &voice, before = house::counts_of(*house.store)](const ops::Pass& pass) mutable {
+    auto now = house::counts_of(*house.store);
+    voice.line(house::pass_text(pass, before, now));
+    before = std::move(now);
+  };
+}
+
 void tell_totals(const house::House& house, Clock::time_point from, Voice& voice) {
   std::string text = fmt::format("total: {:.3f} s, at most {} of memory, {} of map, {} of disk",
                                  std::chrono::duration<double>(Clock::now() - from).count(),
@@ -119,7 +129,7 @@ Result<void> work(const Script& script, const house::Config& config, Signals& si
       [&voice](std::string_view what, std::uint64_t done, std::uint64_t of) {
         voice.bar().report(what, done, of);
       },
-      watch_of(script, *house, voice));
+      watch_of(script, *house, voice), passes_of(script, *house, voice));
   const Say say = [&voice](const std::string& text) { voice.line(text); };
   const Call call = house::call_for(*house, signals.stop());
   auto done = run_steps(script, workshop, call, config.temporary.string(), say);

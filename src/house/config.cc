@@ -143,6 +143,12 @@ Result<void> set_salvage(Draft& draft, std::string_view value) {
   return {};
 }
 
+Result<void> set_stream(Draft& draft, std::string_view value) {
+  static constexpr std::array<Word<bool>, 2> words{{{"never", false}, {"auto", true}}};
+  SMALTI_TRY(draft.config.stream, choose(value, words));
+  return {};
+}
+
 Result<void> set_temporary(Draft& draft, std::string_view value) {
   draft.temporary = std::string(value);
   return {};
@@ -181,6 +187,8 @@ constexpr std::array rows{
     Row{"cache:max-dpc-clients", "max-dpc-clients", "N", "connections that a server takes", set_clients},
     Row{"cache:max-dpc-unauthenticated-clients", "max-dpc-unauthenticated-clients", "N",
         "of these, connections that have not proved the secret", set_strangers},
+    Row{"cache:stream", "stream", "never|auto",
+        "auto: what is read once and downward goes from decoder to encoder without a cache", set_stream},
     Row{"quantum:depth", "quantum:depth", "8|16", "bits of arithmetic and of stored results", set_depth},
     Row{"quantum:hdri", "quantum:hdri", "true|false", "floating-point samples", set_hdri},
     Row{"input:salvage", "", "true|false", "take what a truncated picture has, instead of an error",

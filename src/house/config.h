@@ -55,6 +55,7 @@ struct Config {
   std::optional<std::uint32_t> strangers;  // of these, not yet authenticated
   ops::Quantum quantum;
   bool salvage = false;            // read what a truncated picture has
+  bool stream = false;             // chains that can do without a cache get none
   std::filesystem::path state;     // folder of what a server keeps between runs: its id
   std::vector<std::string> notes;  // worth a warning, but no reason to stop
 };

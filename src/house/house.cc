@@ -79,14 +79,17 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
   return house;
 }
 
-ops::Workshop workshop_of(House& house, ops::Progress progress, ops::CacheWatch watch) {
+ops::Workshop workshop_of(House& house, ops::Progress progress, ops::CacheWatch watch,
+                          ops::PassWatch passed) {
   const Limits& limits = house.config.limits;
   ops::Workshop workshop{
       {house.store, house.ledger, house.heap, *house.ahead}, house.config.quantum, house.log};
   workshop.threads = static_cast<std::uint32_t>(limits[Resource::thread]);
   workshop.memory_limit = limits[Resource::memory];
   workshop.salvage = house.config.salvage;
+  workshop.stream = house.config.stream;
   workshop.watch = std::move(watch);
+  workshop.passed = std::move(passed);
   workshop.progress = std::move(progress);
   if (const std::uint64_t pause = limits[Resource::throttle]; pause > 0) {
     const auto nap = std::chrono::milliseconds(std::min<std::uint64_t>(pause, 1000));

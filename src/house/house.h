@@ -40,7 +40,7 @@ Result<std::unique_ptr<House>> build(Config, Purpose, Log&);
 bool goes_further(const Config&, Purpose) noexcept;
 
 // What operators need of the house. A `throttle` limit makes every report of progress pause for that long.
-ops::Workshop workshop_of(House&, ops::Progress, ops::CacheWatch);
+ops::Workshop workshop_of(House&, ops::Progress, ops::CacheWatch, ops::PassWatch = {});
 
 // A time limit as a deadline from now on; and the error of a call whose deadline has passed as that limit's.
 Call call_for(const House&, std::stop_token);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace smalti::house {
@@ -75,6 +77,65 @@ std::vector<std::string> tier_lines(const std::vector<TierUse>& uses) {
     lines.push_back(fmt::format("  {} {} in {} tile{}{}", use.tier, short_bytes(use.bytes), use.tiles,
                                 use.tiles == 1 ? "" : "s", places_text(use.tier, {use.place})));
   return lines;
+}
+
+std::vector<Count> counts_of(const TileStore& store) {
+  std::vector<Count> counts;
+  store.count([&counts](const Count& count) { counts.push_back(count); });
+  return counts;
+}
+
+namespace {
+
+std::uint64_t value_of(const std::vector<Count>& counts, std::string_view name) {
+  for (const Count& count : counts)
+    if (count.name == name) return count.value;
+  return 0;
+}
+
+// "memory 106, disk 20, 192.168.100.50:6668 331 (59.6MiB)": what was had from where since `before`.
+std::string tiers_text(const std::vector<Count>& before, const std::vector<Count>& after) {
+  std::string text;
+  for (const Count& count : after) {
+    const std::uint64_t tiles = count.value - std::min(count.value, value_of(before, count.name));
+    if (tiles == 0) continue;
+    constexpr std::string_view here = ".hits", there = ".get.tiles";
+    const bool server = count.name.ends_with(there);
+    if (!server && !count.name.ends_with(here)) continue;
+    const std::string place = count.name.substr(0, count.name.size() - (server ? there : here).size());
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", place, tiles);
+  }
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace
+
+std::string pass_text(const ops::Pass& pass, const std::vector<Count>& before,
+                      const std::vector<Count>& after) {
+  std::string text =
+      fmt::format("{}[{}] {} in {:.3f} s", pass.file, pass.scene,
+                  pass.into.empty() ? "computed into a cache" : "to " + pass.into, pass.seconds);
+  for (const auto& one : pass.operators)
+    text += fmt::format("\n  {}: computed {:.3f} s in {} thread{}", one.what, one.seconds, pass.threads,
+                        pass.threads == 1 ? "" : "s");
+  if (pass.streamed) text += "\n  read: from the decoder, without a cache";
+  if (!pass.cached) return text;
+  const CacheCounts& reading = pass.reading;
+  const double waited = static_cast<double>(reading.wait_ns) * 1e-9;
+  text += fmt::format(
+      "\n  read: waited {:.3f} s ({:.1f}% of {} threads' time); {} tiles ({}) moved here, {} of them ahead "
+      "({} in vain); "
+      "{} from the window\n  by tier: {}",
+      waited, pass.seconds > 0 ? 100 * waited / (pass.seconds * pass.threads) : 0.0, pass.threads,
+      reading.tiles_got, short_bytes(reading.bytes_got), reading.ahead_got,
+      reading.ahead_got - std::min(reading.ahead_got, reading.ahead_used), reading.window_hits,
+      tiers_text(before, after));
+  if (pass.could_stream_in != 0)
+    text += fmt::format(
+        "\n  this chain could have streamed without a cache, in about {} of memory: -define "
+        "cache:stream=auto does so",
+        short_bytes(pass.could_stream_in));
+  return text;
 }
 
 std::string cache_line(const CacheCounts& counts) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/picture.h"
 #include "smalti/cache/pixel_cache.h"
 #include "smalti/store/store.h"
 
@@ -26,6 +27,11 @@ std::string destroy_line(const std::string& name, std::uint32_t scene);
 
 // One line a tier and place: "  Distributed 15MiB in 80 tiles on 192.168.100.50:6668".
 std::vector<std::string> tier_lines(const std::vector<TierUse>&);
+// A pass over a picture's pixels, several lines: by operator the time computing; the time waiting, tiles and
+// bytes moved, and tiles found by tier (`before` and `after` are the store's counts); and what streaming
+// would have needed.
+std::string pass_text(const ops::Pass&, const std::vector<Count>& before, const std::vector<Count>& after);
+std::vector<Count> counts_of(const TileStore&);
 // "  cache: 1200 reads, 400 writes; 150 tiles (28MiB) from the store, 90 of them ahead; waited 0.52 s"
 std::string cache_line(const CacheCounts&);
 

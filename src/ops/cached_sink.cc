@@ -155,16 +155,21 @@ Result<void> run_strips(const Workshop& workshop, const Call& call, const VipsPt
 // strips.
 constexpr std::uint64_t decoder_rows = 640, encoder_rows = 256, worker_rows = 64;
 
-Hold charge_decoding(const Workshop& workshop, const VipsImage* image) {
-  return workshop.cache.ledger.charge(Resource::memory, VIPS_IMAGE_SIZEOF_LINE(image) * decoder_rows);
-}
+std::uint64_t decoding_bytes(std::uint64_t row_bytes) { return row_bytes * decoder_rows; }
 
-Hold charge_pipeline(const Workshop& workshop, const VipsImage* image) {
+std::uint64_t pipeline_bytes(const Workshop& workshop, const VipsImage* image) {
   const auto samples = static_cast<std::uint64_t>(image->Xsize) * static_cast<std::uint64_t>(image->Bands);
   const std::uint64_t computed =
       samples * (workshop.quantum.depth > 8 ? 2 : 1) * worker_rows * workshop.threads;
-  return workshop.cache.ledger.charge(Resource::memory,
-                                      VIPS_IMAGE_SIZEOF_LINE(image) * encoder_rows + computed);
+  return VIPS_IMAGE_SIZEOF_LINE(image) * encoder_rows + computed;
+}
+
+Hold charge_decoding(const Workshop& workshop, const VipsImage* image) {
+  return workshop.cache.ledger.charge(Resource::memory, decoding_bytes(VIPS_IMAGE_SIZEOF_LINE(image)));
+}
+
+Hold charge_pipeline(const Workshop& workshop, const VipsImage* image) {
+  return workshop.cache.ledger.charge(Resource::memory, pipeline_bytes(workshop, image));
 }
 
 Result<void> check_size(const Workshop& workshop, std::uint64_t width, std::uint64_t height,

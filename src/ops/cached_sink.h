@@ -55,6 +55,8 @@ Result<std::shared_ptr<const PixelCache>> sink(const Workshop&, const Call&, con
 // Memory for what runs beside tiles at rest: a decoder's rows, and an encoder's and the workers' strips of an
 // image that is made from this one. Charged before the first tile comes to rest, so that tiles get what is
 // left.
+std::uint64_t decoding_bytes(std::uint64_t row_bytes);
+std::uint64_t pipeline_bytes(const Workshop&, const VipsImage*);
 Hold charge_decoding(const Workshop&, const VipsImage*);
 Hold charge_pipeline(const Workshop&, const VipsImage*);
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "ops/foresight.h"
+#include "ops/work.h"
 
 namespace smalti::ops {
 
@@ -32,6 +33,7 @@ std::optional<VipsBandFormat> band_format(Sample sample) {
 // Straight into the region's own memory: the only copy between tile and operator.
 int generate(VipsRegion* region, void*, void* a, void*, gboolean*) {
   const auto* source = static_cast<const Source*>(a);
+  const Stopwatch reading(nullptr);
   const VipsRect& want = region->valid;
   const Rect rect{
       want.left, want.top, {static_cast<std::uint32_t>(want.width), static_cast<std::uint32_t>(want.height)}};

@@ -1,8 +1,8 @@
 #include "ops/foresight.h"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
-#include <set>
 #include <utility>
 
 #include "ops/op_lazy.h"
@@ -18,7 +18,8 @@ constexpr std::uint32_t step_rows = 64;
 // rows), and so much that tiles have time to come. What is fetched of it is the cache's to bound.
 constexpr std::uint32_t rows_ahead = 1024;
 
-// Where the readers of one image are. Thread-safe.
+// Where the readers of one image are: they take areas that tile it, row after row of areas, each once.
+// Thread-safe.
 class Teller {
  public:
   Teller(Foresee foresee, Extent size) : foresee_(std::move(foresee)), size_(size) {}
@@ -26,35 +27,46 @@ class Teller {
   Teller(const Teller&) = delete;
   Teller& operator=(const Teller&) = delete;
 
-  // A reader wants rows from `top` on; and is done with them.
-  void enter(std::uint32_t top) {
+  // A reader begins with an area; and is done with it.
+  void enter(const Rect& area) {
     const std::lock_guard lock(mutex_);
-    inside_.insert(top);
-    // A reader that was given its rows but has not come for them yet may be a step behind: hence the 1 more
-    // of the others.
-    const std::uint32_t slowest = *inside_.begin() / step_rows;
-    if (told_ == size_.h && slowest != slowest_) foresee_(last_, {told_ / step_rows + 1, slowest});
-    slowest_ = slowest;
-    while (told_ < size_.h && told_ < top + rows_ahead) {
+    while (told_ < size_.h && told_ < area.y + rows_ahead) {
       last_ = {0, told_, {size_.w, std::min(step_rows, size_.h - told_)}};
-      foresee_(last_, {told_ / step_rows + 1, slowest});
+      ++step_;
+      foresee_(last_, {step_, reached()});
       told_ += last_.size.h;
     }
   }
-  void leave(std::uint32_t top) {
+  void leave(const Rect& area) {
     const std::lock_guard lock(mutex_);
-    inside_.erase(inside_.find(top));
+    Band& band = bands_[area.y];
+    band.high = std::max(band.high, area.size.h);
+    band.pixels += area.size.area();
+    const std::uint64_t before = reached();
+    while (!bands_.empty() && bands_.begin()->first == done_ && bands_.begin()->second.whole(size_.w)) {
+      done_ += bands_.begin()->second.high;
+      bands_.erase(bands_.begin());
+    }
+    if (reached() != before && step_ != 0) foresee_(last_, {step_, reached()});
   }
 
  private:
+  struct Band {
+    std::uint32_t high = 0;
+    std::uint64_t pixels = 0;
+    bool whole(std::uint32_t wide) const noexcept { return pixels == std::uint64_t{high} * wide; }
+  };
+  std::uint64_t reached() const noexcept { return static_cast<std::uint64_t>(done_) / step_rows + 1; }
+
   const Foresee foresee_;
   const Extent size_;
   std::mutex mutex_;
   // Guarded by mutex_:
-  std::multiset<std::uint32_t> inside_;  // first rows of those who read
-  std::uint32_t told_ = 0;               // rows told of
-  std::uint32_t slowest_ = 0;            // the step of the slowest reader, as last told
-  Rect last_;                            // told of last
+  std::uint32_t told_ = 0;              // rows told of
+  std::uint64_t step_ = 0;              // the last step, from 1
+  Rect last_;                           // what it wants
+  std::int64_t done_ = 0;               // every row above is computed
+  std::map<std::int64_t, Band> bands_;  // areas done from there on, by first row
 };
 
 }  // namespace
@@ -87,11 +99,10 @@ Result<VipsPtr> told_ahead(const VipsPtr& image) {
   auto teller = std::make_shared<Teller>(*foresee, extent_of(image.get()));
   Make make = [teller](VipsRegion* out, VipsRegion* in, Scratch&) {
     const VipsRect& area = out->valid;
-    const auto top = static_cast<std::uint32_t>(area.top);
-    teller->enter(top);
+    teller->enter(from_vips(area));
     const bool made =
         vips_region_prepare(in, &area) == 0 && vips_region_region(out, in, &area, area.left, area.top) == 0;
-    teller->leave(top);
+    if (made) teller->leave(from_vips(area));
     return made;
   };
   return lazy_image(image, shape_of(image), image->dhint, std::move(make));

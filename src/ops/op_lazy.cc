@@ -10,7 +10,9 @@ namespace {
 struct Recipe {
   VipsPtr in;
   Make make;
+  WorkPtr work;
 };
+constexpr const char* recipe_key = "smalti-recipe";
 
 // One of these a worker thread and image.
 struct Worker {
@@ -27,7 +29,9 @@ void* start(VipsImage*, void*, void* recipe) {
 
 int generate(VipsRegion* out, void* sequence, void*, void* recipe, gboolean*) {
   auto* worker = static_cast<Worker*>(sequence);
-  return static_cast<Recipe*>(recipe)->make(out, worker->in, worker->scratch) ? 0 : -1;
+  const auto* own = static_cast<Recipe*>(recipe);
+  const Stopwatch computing(own->work.get());
+  return own->make(out, worker->in, worker->scratch) ? 0 : -1;
 }
 
 int stop(void* sequence, void*, void*) {
@@ -62,12 +66,21 @@ Result<VipsPtr> lazy_image(const VipsPtr& in, const Shape& shape, VipsDemandStyl
   out->Type = shape.interpretation;
   out->Coding = VIPS_CODING_NONE;
   // Dies with the image, after every region on it.
-  auto* recipe = new Recipe{share(in), std::move(make)};
-  g_object_set_data_full(G_OBJECT(out.get()), "smalti-recipe", recipe,
+  auto* recipe = new Recipe{share(in), std::move(make), nullptr};
+  g_object_set_data_full(G_OBJECT(out.get()), recipe_key, recipe,
                          [](void* p) { delete static_cast<Recipe*>(p); });
   if (vips_image_generate(out.get(), start, generate, stop, nullptr, recipe) != 0)
     return vips_fail(Errc::internal, "cannot set up an operator");
   return out;
+}
+
+void bill(const VipsPtr& image, const VipsImage* input, const WorkPtr& work) {
+  for (VipsImage* at = image.get(); at != input;) {
+    auto* recipe = static_cast<Recipe*>(g_object_get_data(G_OBJECT(at), recipe_key));
+    if (!recipe) return;
+    recipe->work = work;
+    at = recipe->in.get();
+  }
 }
 
 Result<VipsPtr> pointwise(const VipsPtr& in, const Shape& shape, MakeRow row) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/vips.h"
+#include "ops/work.h"
 #include "smalti/geom/geometry.h"
 #include "smalti/policy/limits.h"
 
@@ -50,6 +51,10 @@ using Make = std::function<bool(VipsRegion* out, VipsRegion* in, Scratch&)>;
 // A lazy image over `in`, whose metadata it inherits. Holds on to `in` and `make` while it lives.
 // REQUIRES: a size of which size_fits() has nothing to say.
 Result<VipsPtr> lazy_image(const VipsPtr& in, const Shape&, VipsDemandStyle, Make make);
+
+// What is computed for `image`, down to `input`, is billed to `work`. REQUIRES: nothing has been computed
+// yet.
+void bill(const VipsPtr& image, const VipsImage* input, const WorkPtr& work);
 
 // A lazy image whose every row comes from the same row of the input.
 using MakeRow = std::function<void(const std::byte* from, std::byte* to, std::size_t pixels)>;

@@ -281,12 +281,18 @@ Result<Picture> apply(const Workshop& shop, const Call& call, const Picture& pic
   SMALTI_CHECK(call.alive());
   SMALTI_TRY(const OperatorRow* row, row_named(operation.name));
   Picture input = picture;
-  if (row->needs_cached_input && input.state().derived) {
+  if (row->needs_cached_input && (input.state().derived || input.state().once)) {
     SMALTI_TRY(input, cached(shop, call, input));
   }
   auto made = apply_row(shop, call, *row, input.state(), operation);
   if (!made) return pass(std::move(made.error()));
   made->derived = made->derived || !row->trivial;
+  made->streams = made->streams && !row->needs_cached_input;
+  const std::string_view sign = operation.name.starts_with('+') || operation.name.starts_with('-') ? "" : "-";
+  const std::string_view space = operation.argument.empty() ? "" : " ";
+  made->works.push_back(
+      std::make_shared<Work>(std::string(sign) + operation.name + std::string(space) + operation.argument));
+  bill(made->image, input.state().image.get(), made->works.back());
   return Picture(std::make_shared<const PictureState>(std::move(*made)));
 }
 

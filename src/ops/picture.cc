@@ -7,6 +7,7 @@
 #include "ops/info.h"
 #include "ops/metadata.h"
 #include "ops/op_point.h"
+#include "ops/passes.h"
 #include "ops/state.h"
 #include "policy/units.h"
 
@@ -54,21 +55,25 @@ std::string info_line(const Facts& facts) {
 
 Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture& picture) {
   const PictureState& in = picture.state();
+  if (!in.derived && !in.once) return picture;
   VipsPtr image = share(in.image);
-  if (image->BandFmt == VIPS_FORMAT_UCHAR && workshop.quantum.depth == 16 && in.cache) {
+  if (image->BandFmt == VIPS_FORMAT_UCHAR && workshop.quantum.depth == 16) {
     // Eight bits straight from a file lose nothing by staying so; an operator's result is ushort by now.
   } else if (image->BandFmt != VIPS_FORMAT_FLOAT) {
     SMALTI_TRY(image, to_depth(image, static_cast<int>(workshop.quantum.depth)));
   }
   const Run run{fmt::format("computing '{}'", in.file), in.flow, Errc::internal, false, false, {}};
+  const Passing pass(workshop, in, "");
   SMALTI_TRY(auto cache, sink(workshop, call, image, run, in.file, in.scene));
+  pass.told();
   auto flow = std::make_shared<Flow>(call);
   SMALTI_TRY(VipsPtr over, image_over(cache, flow, image->Type, charge_pipeline(workshop, image.get())));
   copy_metadata(in.image.get(), over.get());
   PictureState out = in.with(std::move(over));
   out.cache = std::move(cache);
   out.flow = std::move(flow);
-  out.derived = false;
+  out.derived = out.once = out.streams = false;
+  out.works.clear();
   return Picture(std::make_shared<const PictureState>(std::move(out)));
 }
 

@@ -32,6 +32,26 @@ enum class CacheEvent : std::uint8_t { opened, closing };
 using CacheWatch =
     std::function<void(CacheEvent, const std::string& name, std::uint32_t scene, const PixelCache&)>;
 
+// One pass over a picture's pixels, for -verbose: what its operators computed, and what their reading took.
+struct Pass {
+  struct Computed {
+    std::string what;    // "-sharpen 5x2"
+    double seconds = 0;  // of all threads, without waiting
+  };
+  std::string file;
+  std::uint32_t scene = 0;
+  std::string into;                 // "out.png"; empty: a cached image
+  double seconds = 0;               // by the clock
+  std::uint32_t threads = 1;        // that computed
+  std::vector<Computed> operators;  // in their order
+  bool cached = false;              // it read the pixel cache
+  CacheCounts reading;              // then: what the pass added to its counts
+  bool streamed = false;            // straight from the decoder, without a cache
+  // Not 0: a cache was not needed; without one it would have taken about so many bytes of memory.
+  std::uint64_t could_stream_in = 0;
+};
+using PassWatch = std::function<void(const Pass&)>;
+
 // What the operators need of the house. REQUIRES: outlives every Picture made with it.
 struct Workshop {
   CacheParts cache;
@@ -42,6 +62,8 @@ struct Workshop {
   Progress progress;               // may be empty
   bool salvage = false;            // input:salvage: read what a truncated file has
   CacheWatch watch;                // may be empty
+  PassWatch passed;     // may be empty; told at the end of each pass, on the thread that asked for it
+  bool stream = false;  // cache:stream=auto: a picture that can do without a cache gets none
 };
 
 // Settings in force at an operator's place in the command line, by their option's name without the dash:
@@ -109,7 +131,8 @@ Result<void> write_pictures(const Workshop&, const Call&, std::span<const Pictur
                             const Settings&);
 
 // The same picture with its pixels computed into a cache of their own, at the process's quantum depth: for a
-// result that is used twice, or read out of order.
+// result that is used twice, or read out of order. The picture itself where nothing would be won: its pixels
+// are cached, or as a canvas' next to nothing to compute, in any order.
 Result<Picture> cached(const Workshop&, const Call&, const Picture&);
 
 // The names of all operators and the settings they obey, for the command line's table and its "did you mean".

@@ -11,6 +11,7 @@
 #include "ops/metadata.h"
 #include "ops/names.h"
 #include "ops/picture.h"
+#include "ops/row_stream.h"
 #include "ops/state.h"
 #include "policy/units.h"
 
@@ -141,10 +142,25 @@ tl::unexpected<Error> explained(Error error) {
   return pass(std::move(error));
 }
 
+// No cache: rows as they are decoded.
+Result<void> stream(PictureState& state, const Source& source, const VipsPtr& decoded, Hold decoder,
+                    const std::string& what) {
+  state.flow = std::make_shared<Flow>(source.call);
+  state.once = true;
+  std::vector<Hold> holds;
+  holds.push_back(std::move(decoder));
+  holds.push_back(charge_pipeline(source.workshop, decoded.get()));
+  holds.push_back(charge_decoding(source.workshop, decoded.get()));
+  SMALTI_TRY(state.image,
+             row_stream(decoded, state.flow, what, source.workshop.cache.ledger, std::move(holds)));
+  take_resolution_from_exif(state.image.get());
+  return {};
+}
+
 Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t scene, bool pixels) {
   if (leaf.width != 0 || leaf.height != 0)
     SMALTI_CHECK(check_size(source.workshop, leaf.width, leaf.height, source.name));
-  SMALTI_TRY(const Hold hold, pixels ? charge_decoder(source, leaf) : Result<Hold>(Hold()));
+  SMALTI_TRY(Hold hold, pixels ? charge_decoder(source, leaf) : Result<Hold>(Hold()));
   const Decode decode{source.file, scene, source.workshop.salvage, &source.workshop.log};
   vips_error_clear();
   SMALTI_TRY(VipsPtr opened, source.format.open(decode));
@@ -158,6 +174,12 @@ Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t s
     describe(*state, source, leaf, scene);
     return Picture(std::move(state));
   }
+  const bool streams = !source.several && !source.workshop.salvage;
+  if (streams && source.workshop.stream) {
+    SMALTI_CHECK(stream(*state, source, decoded, std::move(hold), what));
+    describe(*state, source, leaf, scene);
+    return Picture(std::move(state));
+  }
   const Run run{what, nullptr, Errc::corrupt, source.workshop.salvage, true, {}};
   // The two are not there at the same time, but the second must not be missing when the first is done with.
   Hold pipeline = charge_pipeline(source.workshop, decoded.get());
@@ -167,6 +189,7 @@ Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t s
   state->cache = std::move(*filled);
   state->flow = std::make_shared<Flow>(source.call);
   SMALTI_TRY(state->image, image_over(state->cache, state->flow, decoded->Type, std::move(pipeline)));
+  state->streams = streams && leaf.held <= slight;
   copy_metadata(decoded.get(), state->image.get());
   take_resolution_from_exif(state->image.get());
   describe(*state, source, leaf, scene);

@@ -11,6 +11,9 @@ PictureState PictureState::with(VipsPtr pixels) const {
   next.flow = flow;
   next.alpha = alpha;
   next.derived = derived;
+  next.once = once;
+  next.streams = streams;
+  next.works = works;
   next.linear = linear;
   next.depth = depth;
   next.page = page;

@@ -1,7 +1,7 @@
 // PictureState: what a Picture holds. Private to ops/.
 //
-// The pixels are a lazy libvips image: uchar (0..255) or ushort (0..65535) samples, interpretation sRGB, RGB16, B_W,
-// GREY16 or CMYK, alpha last. Metadata (ICC, EXIF, orientation, resolution) travels in the
+// The pixels are a lazy libvips image: uchar (0..255) or ushort (0..65535) samples, interpretation sRGB,
+// RGB16, B_W, GREY16 or CMYK, alpha last. Metadata (ICC, EXIF, orientation, resolution) travels in the
 // libvips image's own fields.
 #pragma once
 
@@ -10,10 +10,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ops/flow.h"
 #include "ops/picture.h"
 #include "ops/vips.h"
+#include "ops/work.h"
 
 namespace smalti::ops {
 
@@ -23,11 +25,14 @@ struct PictureState {
   FlowPtr flow;                             // where errors of that reading land; null: it reads from no cache
   bool alpha = false;                       // the last band is alpha (0: transparent)
   bool derived = false;                     // computed from the cache by an operator that is not trivial
-  bool linear = false;                      // three colours in linear light (-colorspace RGB), not gamma-coded
-  std::uint32_t depth = 8;                  // bits a sample of the file to be written
-  Rect page;                                // canvas (0x0: none set), and where the image lies on it
-  std::string file;                         // as named on the command line
-  std::string format;                       // "JPEG"
+  bool once = false;                        // its rows come from a decoder: they can be had once, downward
+  bool streams = false;                     // one file, and operators since that could do with such rows
+  std::vector<WorkPtr> works;               // the operators since the pixels were read or computed
+  bool linear = false;      // three colours in linear light (-colorspace RGB), not gamma-coded
+  std::uint32_t depth = 8;  // bits a sample of the file to be written
+  Rect page;                // canvas (0x0: none set), and where the image lies on it
+  std::string file;         // as named on the command line
+  std::string format;       // "JPEG"
   std::uint32_t scene = 0;
   std::uint64_t file_bytes = 0;
 
@@ -35,14 +40,14 @@ struct PictureState {
 };
 
 // The arithmetic of one operator: pure plumbing of lazy images. Fails with Errc::invalid on a bad argument.
-using Apply = Result<PictureState> (*)(const Workshop&, const Call&, const PictureState& in, std::string_view argument,
-                                       const Settings&);
+using Apply = Result<PictureState> (*)(const Workshop&, const Call&, const PictureState& in,
+                                       std::string_view argument, const Settings&);
 
 struct OperatorRow {
   OperatorInfo info;
   Apply apply;
-  // Reads its input more than once, or a whole column to make a row: worth a cached input where that is itself an
-  // operator's result (a file's pixels are in the cache already).
+  // Reads its input more than once, or a whole column to make a row: worth a cached input where that is
+  // itself an operator's result (a file's pixels are in the cache already).
   bool needs_cached_input = false;
   bool trivial = false;  // computing a pixel again costs next to nothing, in any order
 };

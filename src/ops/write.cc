@@ -12,6 +12,7 @@
 #include "ops/op_colorspace.h"
 #include "ops/op_point.h"
 #include "ops/op_settings.h"
+#include "ops/passes.h"
 #include "ops/picture.h"
 #include "ops/probe.h"
 #include "ops/state.h"
@@ -176,7 +177,12 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
   const PictureState& state = picture.state();
   SMALTI_TRY(const Target target, target_of(has_scene(name) ? with_scene(name, state.scene) : name, state));
   if (target.word == "info" && !target.format) return print_info(picture, target.path);
-  if (!target.format) return compute_only(workshop, call, state);
+  const Passing pass(workshop, state, name);
+  if (!target.format) {
+    SMALTI_CHECK(compute_only(workshop, call, state));
+    pass.told();
+    return {};
+  }
   const std::string what = fmt::format("writing '{}'", target.path);
   SMALTI_TRY(const Ready ready, prepare(workshop, target, state, settings, what));
   SMALTI_TRY(const Hold hold, check_encoder(workshop, target, ready.image.get(), settings));
@@ -188,7 +194,9 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
   const Encode job{workshop,    call,     ready.image, ready.alpha, state.page, 0,
                    target.word, settings, *file,       state.flow,  what};
   SMALTI_CHECK(target.format->save(job));
-  return file->commit();
+  SMALTI_CHECK(file->commit());
+  pass.told();
+  return {};
 }
 
 namespace {
