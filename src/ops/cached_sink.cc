@@ -55,7 +55,8 @@ struct Watch::State {
   VipsImage* image;
   std::string what;
   gulong handler = 0;
-  std::atomic<Clock::rep> next{0};  // when progress may be told again
+  std::atomic<Clock::rep> next{0};    // when progress may be told again
+  std::atomic<bool> complete{false};  // the last pixel was told
 };
 
 Watch::Watch(const Workshop& workshop, const Call& call, VipsImage* image, std::string what)
@@ -70,10 +71,19 @@ Watch::Watch(const Workshop& workshop, const Call& call, VipsImage* image, std::
     if (now < next && progress->npels < progress->tpels) return;
     const auto later = now + Clock::duration(progress_pause).count();
     if (!state->next.compare_exchange_strong(next, later)) return;
+    if (progress->npels >= progress->tpels) state->complete = true;
     state->workshop.progress(state->what, static_cast<std::uint64_t>(progress->npels),
                              static_cast<std::uint64_t>(progress->tpels));
   };
   state_->handler = g_signal_connect(image, "eval", reinterpret_cast<GCallback>(eval), state_.get());
+}
+
+// libvips does not count the last rows of a short evaluation in time.
+void Watch::finished() const {
+  if (state_->complete || !state_->workshop.progress) return;
+  const std::uint64_t all =
+      static_cast<std::uint64_t>(state_->image->Xsize) * static_cast<std::uint64_t>(state_->image->Ysize);
+  state_->workshop.progress(state_->what, all, all);
 }
 
 Watch::~Watch() {
@@ -119,7 +129,9 @@ int run_serially(const Workshop& workshop, VipsImage* image, Strips& strips) {
 
 int run_on_workers(const Workshop& workshop, const Call& call, VipsImage* image, Strips& strips) {
   const Watch watch(workshop, call, image, strips.run.what);
-  return vips_sink_disc(image, take_strip, &strips);
+  const int failed = vips_sink_disc(image, take_strip, &strips);
+  if (failed == 0) watch.finished();
+  return failed;
 }
 
 }  // namespace

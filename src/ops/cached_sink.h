@@ -35,6 +35,8 @@ class Watch {
  public:
   Watch(const Workshop&, const Call&, VipsImage*, std::string what);
   ~Watch();
+  // It went well: tells so where the last progress was less than all.
+  void finished() const;
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 

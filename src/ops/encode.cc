@@ -75,6 +75,7 @@ Result<void> run_save(const Encode& job, Sink& sink, Save save) {
     return pass(job.file.state().error());
   }
   if (failed != 0) return why(job.call, job.flow, Errc::io, job.what);
+  watch.finished();
   return {};
 }
 

@@ -309,7 +309,7 @@ Result<std::vector<Picture>> apply_each(const Workshop& shop, const Call& call, 
     return std::vector<Picture>{std::move(one)};
   }
   Picture whole = picture;
-  if (whole.state().derived && tiles.size() > 1) {
+  if ((whole.state().derived || whole.state().once) && tiles.size() > 1) {
     SMALTI_TRY(whole, cached(shop, call, whole));  // neighbouring tiles share what they are made from
   }
   Operation part = operation;

@@ -10,6 +10,7 @@
 #include "ops/metadata.h"
 #include "ops/names.h"
 #include "ops/op_colorspace.h"
+#include "ops/op_lazy.h"
 #include "ops/op_point.h"
 #include "ops/op_settings.h"
 #include "ops/passes.h"
@@ -246,6 +247,23 @@ Result<void> named_by_its_page(Result<void> saved, std::span<const Picture> pict
   return saved;
 }
 
+// Each page is told what is wanted of its rows.
+void foresee_pages(const VipsPtr& joined, const std::vector<VipsPtr>& pages) {
+  std::vector<std::shared_ptr<VipsImage>> all;
+  for (const VipsPtr& page : pages) all.emplace_back(share(page).release(), Unref());
+  set_foresight(joined, [all = std::move(all)](const Rect& wanted, Pace pace) {
+    std::int64_t top = 0;
+    for (const auto& page : all) {
+      const Rect cell{0, top, extent_of(page.get())};
+      top = cell.bottom();
+      const Foresee* told = foresight_of(page.get());
+      Rect part = wanted.meet(cell);
+      part.y -= cell.y;
+      if (told && (wanted.empty() || !part.empty())) (*told)(wanted.empty() ? Rect{} : part, pace);
+    }
+  });
+}
+
 // All into one file. False: the format has no pages, or these pictures cannot be pages of one file.
 Result<bool> write_pages(const Workshop& workshop, const Call& call, std::span<const Picture> pictures,
                          const std::string& name, const Settings& settings) {
@@ -267,6 +285,7 @@ Result<bool> write_pages(const Workshop& workshop, const Call& call, std::span<c
   SMALTI_TRY(const VipsPtr joined,
              taken(vips_arrayjoin(each.data(), &out, static_cast<int>(each.size()), "across", 1, nullptr),
                    out, what));
+  foresee_pages(joined, pages);
   SMALTI_TRY(const auto file, OutFile::create(target.path));
   for (const Picture& picture : pictures)
     if (const auto& flow = picture.state().flow) {

@@ -1,5 +1,5 @@
-// What operators move when no tile rests here: each tile of the image once, ahead of its readers, in whatever
-// order they go. Counts, not times.
+// What operators move when no tile rests here: each tile of the image once, in whatever order they go, and
+// nothing in vain. Counts, not times.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -104,7 +104,6 @@ TEST_F(Moves, EachTileOnceInEveryOrder) {
     EXPECT_GE(counts.tiles_got, tiles * 95 / 100);  // a rotation's reads may miss none
     EXPECT_LE(counts.tiles_got, tiles * 105 / 100);
     EXPECT_LE(counts.ahead_got - counts.ahead_used, tiles * 5 / 100) << "read ahead in vain";
-    EXPECT_GE(counts.ahead_used, tiles / 2) << "hardly anything was read ahead";
   }
 }
 

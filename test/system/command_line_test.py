@@ -101,6 +101,34 @@ class Words(StageCase):
         self.assertRegex(run.err, r"out\.png: 1 image written in [\d.]+ s")
         self.assertRegex(run.err, r"total: [\d.]+ s")
 
+    def test_verbose_tells_operators_and_what_could_have_streamed(self):
+        run = self.stage.run("-verbose", photograph(), "-negate", "-sharpen", "5x2", "out.png")
+        self.assertSucceeds(run)
+        self.assertRegex(run.err, r"\[0\] to out\.png in [\d.]+ s\n  -negate: computed [\d.]+ s in \d+ threads?\n"
+                                  r"  -sharpen 5x2: computed [\d.]+ s in \d+ threads?\n  read: waited 0\.000 s")
+        self.assertRegex(run.err, r"by tier: memory \d+")
+        self.assertRegex(run.err, r"could have streamed without a cache, in about [\d.]+MiB")
+        run = self.stage.run("-verbose", photograph(), "-flip", "flipped.png")
+        self.assertNotIn("could have streamed", run.err)
+
+    def test_what_can_stream_does_when_told(self):
+        self.assertSucceeds(self.stage.run(photograph(), "-sharpen", "5x2", "-resize", "50%", "cached.png"))
+        run = self.stage.run("-define", "cache:stream=auto", "-debug", "cache", "-verbose", photograph(), "-sharpen", "5x2",
+                             "-resize", "50%", "out.png")
+        self.assertSucceeds(run)
+        self.assertNotIn("open ", run.err)
+        self.assertIn("without a cache", run.err)
+        self.assertSamePixels("out.png", "cached.png")
+        run = self.stage.run("-define", "cache:stream=sometimes", photograph(), "out.png")
+        self.assertFailsWith(run, "cache:stream", "never, auto")
+
+    def test_any_part_of_a_terapixel_is_at_hand(self):
+        run = self.stage.run("-verbose", "-size", "1000000x1000000", "canvas:white", "-crop", "100x100+500000+500000",
+                             "out.ppm")
+        self.assertSucceeds(run)
+        self.assertTrue(pathlib.Path(self.stage.path("out.ppm")).read_bytes().endswith(b"\xff" * 30000))
+        self.assertNotIn("stored", run.err)  # in no cache
+
     def test_debug_cache_tells_opening_and_end_of_each_image(self):
         self.assertSucceeds(self.stage.run("-size", "600x400", "canvas:red", "small.png"))
         run = self.stage.run("-debug", "cache", "small.png", "small.png", "-negate", "out-%d.png")

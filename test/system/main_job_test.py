@@ -79,6 +79,21 @@ class MainJob(StageCase):
         found = re.findall(r"Distributed\D*([\d.]+ ?[KMG]?i?B)", run.err + run.out)
         self.assertTrue(found, run)
 
+    def test_each_tile_moves_once_whatever_the_order(self):
+        servers = self.stage.servers(2)
+        tiles = 15 * 10  # of 3840x2400 pixels
+        for operators in ("-negate", "-sharpen 5x2", "-blur 0x8", "-flip", "-rotate 90", "-rotate 37",
+                          "-blur 0x2 -sharpen 5x2 -resize 50%"):
+            with self.subTest(operators):
+                run = self.stage.run("-limit", "memory", "32MiB", "-limit", "map", "0", "-limit", "disk", "0", "-define",
+                                     "cache:placement=sharded", "-define", hosts(servers), "-verbose", photograph(),
+                                     *operators.split(), "null:")
+                self.assertSucceeds(run)
+                moved = re.search(r"; (\d+) tiles \([^)]*\) moved here, (\d+) of them ahead \((\d+) in vain\)", run.err)
+                self.assertTrue(moved, run)
+                self.assertLessEqual(int(moved[1]), tiles * 1.05, run)
+                self.assertLessEqual(int(moved[3]), tiles * 0.05, run)
+
     def test_rotated_and_flipped_pictures_are_the_same_from_servers(self):
         servers = self.stage.servers(2)
         for operators in (("-rotate", "90"), ("-flip",), ("-rotate", "37"), ("-resize", "50%"), ("-auto-level",)):
