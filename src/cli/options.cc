@@ -270,6 +270,8 @@ constexpr std::array rows{
               "bits of a sample in the written file"},
     OptionRow{Section::settings, "filter", "NAME", 1, true, true, 0, take_setting, not_empty,
               "how -resize mixes samples: Lanczos, Mitchell, Catrom, Triangle, Box, Point..."},
+    OptionRow{Section::settings, "format", "TEXT", 1, true, true, 0, take_setting, nullptr,
+              "what info: and identify print: %w %h %m %f %b %z %[colorspace] and more"},
     OptionRow{Section::settings, "gravity", "DIRECTION", 1, true, true, 0, take_setting, a_gravity,
               "the corner or side that offsets count from"},
     OptionRow{Section::settings, "interlace", "TYPE", 1, true, true, 0, take_setting, an_interlace,

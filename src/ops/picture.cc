@@ -4,12 +4,10 @@
 
 #include "ops/cached_sink.h"
 #include "ops/cached_source.h"
-#include "ops/info.h"
 #include "ops/metadata.h"
 #include "ops/op_point.h"
 #include "ops/passes.h"
 #include "ops/state.h"
-#include "policy/units.h"
 
 namespace smalti::ops {
 
@@ -45,12 +43,6 @@ Facts facts_of(const Picture& picture) {
   facts.alpha = state.alpha;
   facts.file_bytes = state.file_bytes;
   return facts;
-}
-
-std::string info_line(const Facts& facts) {
-  return fmt::format("{} {} {}x{} {}x{}{:+}{:+} {}-bit {} {}", facts.file, facts.format, facts.size.w,
-                     facts.size.h, facts.page.size.w, facts.page.size.h, facts.page.x, facts.page.y,
-                     facts.depth, facts.colorspace, print_amount(Resource::memory, facts.file_bytes));
 }
 
 Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture& picture) {

@@ -153,8 +153,11 @@ Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const
   return workshop.cache.ledger.charge(Resource::memory, held);
 }
 
-Result<void> print_info(const Picture& picture, const std::string& path) {
-  const std::string line = info_line(facts_of(picture)) + "\n";
+Result<void> print_info(const Picture& picture, const std::string& path, const Settings& settings) {
+  std::string line = info_line(facts_of(picture)) + "\n";
+  if (const auto format = settings.find("format"); format != settings.end()) {
+    SMALTI_TRY(line, info_text(format->second, facts_of(picture)));
+  }
   if (path.empty() || path == "-") {
     if (std::fputs(line.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return {};
     return fail(Errc::io, "unable to write to standard output", errno);
@@ -177,7 +180,7 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
                            const std::string& name, const Settings& settings) {
   const PictureState& state = picture.state();
   SMALTI_TRY(const Target target, target_of(has_scene(name) ? with_scene(name, state.scene) : name, state));
-  if (target.word == "info" && !target.format) return print_info(picture, target.path);
+  if (target.word == "info" && !target.format) return print_info(picture, target.path, settings);
   const Passing pass(workshop, state, name);
   if (!target.format) {
     SMALTI_CHECK(compute_only(workshop, call, state));

@@ -40,6 +40,25 @@ TEST(Read, FactsOfRealPictures) {
   EXPECT_EQ(facts_of(png->front()).channels, 4u);
 }
 
+TEST(Info, PrintsWhatFormatAsksFor) {
+  Facts facts;
+  facts.file = "some/where/photo.v2.jpg";
+  facts.format = "JPEG";
+  facts.scene = 3;
+  facts.size = {640, 480};
+  facts.page = {-5, 7, {800, 600}};
+  facts.colorspace = "sRGB";
+  facts.file_bytes = 1024;
+  EXPECT_EQ(*info_text("%wx%h\\n", facts), "640x480\n");
+  EXPECT_EQ(*info_text("%W %H %X %Y|%O|%g", facts), "800 600 -5 +7|-5+7|800x600-5+7");
+  EXPECT_EQ(*info_text("%d|%f|%t|%e|%i", facts), "some/where|photo.v2.jpg|photo.v2|jpg|some/where/photo.v2.jpg");
+  EXPECT_EQ(*info_text("%m %z %s %[colorspace] %A %b %%", facts), "JPEG 8 3 sRGB False 1024B %");
+  EXPECT_EQ(*info_text("100%", facts), "100%");
+  const auto unknown = info_text("%[fx:w]", facts);
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().what.find("fx:w"), std::string::npos);
+}
+
 TEST(Read, ARealPhotographIsWhatImageMagickReads) {
   NEEDS(baseline);
   NEEDS(convert);

@@ -58,9 +58,12 @@ class Terminal(StageCase):
         self.assertRegex(run.err, r"\d+ of \d+, \d+% complete\n")
 
     def test_monitor_tells_short_work_too(self):
-        run = self.stage.run("-size", "100x100", "canvas:red", "-monitor", "out.png")
+        run = self.stage.run("-monitor", photograph(), "info:")
         self.assertSucceeds(run)
-        self.assertRegex(run.err, r"10000 of 10000, 100% complete\n")
+        self.assertEqual(run.err, "", "nothing is read to describe a file")
+        run = self.stage.run("-monitor", photograph(), "null:")
+        self.assertSucceeds(run)
+        self.assertRegex(run.err, r"reading .*: 9216000 of 9216000, 100% complete\n")
 
     def test_nothing_is_drawn_where_it_is_piped(self):
         run = self.stage.run(*SLOWED, photograph(), "-negate", "out.png")
@@ -136,6 +139,11 @@ class Words(StageCase):
         lines = run.err.splitlines()
         self.assertEqual(sum(bool(re.match(r"open small\.png\[0\] \(Memory .*600x400x\d .*\)$", l)) for l in lines), 2, run)
         self.assertEqual(lines.count("destroy small.png[0]"), 2, run)
+
+    def test_identify_prints_what_format_asks_for(self):
+        run = self.stage.run("identify", "-format", "%m %wx%h %z\\n", photograph())
+        self.assertSucceeds(run)
+        self.assertEqual(run.out, "JPEG 3840x2400 8\n")
 
     def test_identify_reads_no_pixels(self):
         run = self.stage.run("identify", photograph(), photograph(), "-limit", "memory", "1", "-limit", "disk", "0")
