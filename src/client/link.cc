@@ -137,8 +137,8 @@ void Link::lost(const ConnectionPtr& connection, const Error& error) {
         other->end();
       }
   for (const auto& [number, request] : sent) {
-    if (!request->latch && std::holds_alternative<Ping>(request->message)) continue;
-    if (shut_ || hindrance(*request))
+    const bool asks_for_life = !request->latch && std::holds_alternative<Ping>(request->message);
+    if (shut_ || asks_for_life || hindrance(*request))
       finish(request, error);
     else
       queue_.push_front(request);

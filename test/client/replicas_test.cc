@@ -294,6 +294,24 @@ TEST_F(ReplicasTest, AStalledServerIsPassedOverAndNeverReadWhenItWakes) {
   expect_all(4);
 }
 
+TEST_F(ReplicasTest, AServerThatStallsAndIsThenRestartedIsUsedAgain) {
+  serve(3);
+  open();
+  expect_put(1);
+  server(0).bad.asleep = true;
+  expect_put(2);
+  EXPECT_TRUE(eventually([&] { return said(name(0) + " is lost"); }));
+  std::this_thread::sleep_for(300ms);  // until the keeper's ping lies there unanswered
+  server(0).bad.asleep = false;
+  restart(0);
+  EXPECT_TRUE(eventually([&] { return said(name(0) + " is back, restarted"); }));
+  expect_all(2);
+  open();
+  expect_put(3);
+  EXPECT_GT(server(0).tiles, 0u);
+  expect_all(3);
+}
+
 TEST_F(ReplicasTest, AServerThatAnswersEverythingButPutsIsGivenUp) {
   options_.answer = 700ms;
   serve(3);
