@@ -153,10 +153,17 @@ Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const
   return workshop.cache.ledger.charge(Resource::memory, held);
 }
 
-Result<void> print_info(const Picture& picture, const std::string& path, const Settings& settings) {
-  std::string line = info_line(facts_of(picture)) + "\n";
-  if (const auto format = settings.find("format"); format != settings.end()) {
-    SMALTI_TRY(line, info_text(format->second, facts_of(picture)));
+// Of all pictures one text, so that a file has a line of each.
+Result<void> print_info(std::span<const Picture> pictures, const std::string& path, const Settings& settings) {
+  std::string line;
+  const auto format = settings.find("format");
+  for (const Picture& picture : pictures) {
+    if (format == settings.end()) {
+      line += info_line(facts_of(picture)) + "\n";
+      continue;
+    }
+    SMALTI_TRY(const std::string text, info_text(format->second, facts_of(picture)));
+    line += text;
   }
   if (path.empty() || path == "-") {
     if (std::fputs(line.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return {};
@@ -180,7 +187,7 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
                            const std::string& name, const Settings& settings) {
   const PictureState& state = picture.state();
   SMALTI_TRY(const Target target, target_of(has_scene(name) ? with_scene(name, state.scene) : name, state));
-  if (target.word == "info" && !target.format) return print_info(picture, target.path, settings);
+  if (target.word == "info" && !target.format) return print_info({&picture, 1}, target.path, settings);
   const Passing pass(workshop, state, name);
   if (!target.format) {
     SMALTI_CHECK(compute_only(workshop, call, state));
@@ -308,6 +315,7 @@ Result<void> write_pictures(const Workshop& workshop, const Call& call, std::spa
                             const std::string& name, const Settings& settings) {
   if (pictures.size() == 1) return write_picture(workshop, call, pictures[0], name, settings);
   const PictureName parsed = parse_name(name, false);
+  if (parsed.prefix == "info" && !has_scene(name)) return print_info(pictures, parsed.path, settings);
   const bool file = parsed.prefix != "info" && parsed.prefix != "null" && parsed.path != "-";
   if (file && !has_scene(name)) {
     SMALTI_TRY(const bool written, write_pages(workshop, call, pictures, name, settings));

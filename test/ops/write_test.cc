@@ -236,6 +236,12 @@ TEST_F(Pictures, OfSeveralSizesAreFilesAndTheLogSaysSo) {
   EXPECT_NE(stage.log().back().find("t-0.tif"), std::string::npos);
 }
 
+TEST_F(Pictures, AreDescribedInOneFileALineEach) {
+  const std::vector<Picture> two{picture, picture};
+  ASSERT_TRUE(write_pictures(stage.workshop(), Call(), two, "info:" + stage.path("list"), {{"format", "%w-%h\\n"}}));
+  EXPECT_EQ(slurp(stage.path("list")), "200-150\n200-150\n");
+}
+
 TEST_F(Pictures, ComeInPassesWhereInterlaceAsksForIt) {
   for (const char* name : {"o.jpg", "o.png"}) {
     ASSERT_TRUE(stage.write(picture, stage.path(name), {{"interlace", "None"}}));
