@@ -71,8 +71,8 @@ bool IdleCores::somebody_else_wants_them() noexcept {
   if (!looked_ns_.compare_exchange_strong(last, now, std::memory_order_relaxed))
     return busy_.load(std::memory_order_relaxed);
   const unsigned running = runnable();
-  // Whoever keeps a core warm takes it from nobody, so there it counts who else runs at all; but the peer that one shares
-  // a core with may by chance be seen running.
+  // Whoever keeps a core warm takes it from nobody, so there it counts who else runs at all; but the peer
+  // that one shares a core with may by chance be seen running.
   const unsigned ours = 1 + (warm_.keeps() ? 1 : 0);
   const bool crowd = running > (warm_.may_keep() ? ours : cores_);
   const unsigned crowded = crowd ? crowded_.load(std::memory_order_relaxed) + 1 : 0;
@@ -137,8 +137,9 @@ bool DirectSocket::spin_for_bytes(std::span<std::byte> into, IdleCores& cores, s
   return found;
 }
 
-// Where both cores of a small machine are ours, one is kept from idling and the other shared with the peer. Where more
-// are idle, the system would take the peer to one of them: then we look out on another. Where none is, it stays with us.
+// Where both cores of a small machine are ours, one is kept from idling and the other shared with the peer.
+// Where more are idle, the system would take the peer to one of them: then we look out on another. Where none
+// is, it stays with us.
 void DirectSocket::choose_core(IdleCores* spin) noexcept {
   const int core = core_.of_peer(fd_);
   if (core < 0) return;

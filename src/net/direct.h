@@ -29,7 +29,7 @@ class IdleCores {
   // One less than the cores this process may use.
   static unsigned spare();
 
-  bool idle() noexcept;   // nobody else wants them
+  bool idle() noexcept;  // nobody else wants them
   // Makes sharing `core` pay between a thread and its peer, where that can be had for one idle core.
   bool hold_peers_on(int core) noexcept { return warm_.keep_all_but(core); }
   bool enter() noexcept;  // true: leave() must follow

@@ -1,6 +1,6 @@
 // PeerCore: runs a thread where its peer on the same machine runs. The two take turns, one asking and one
-// answering, so they lose nothing by sharing a core, and neither has to wake a sleeping core for each message,
-// which costs more than the message itself (in a virtual machine ten times more).
+// answering, so they lose nothing by sharing a core, and neither has to wake a sleeping core for each
+// message, which costs more than the message itself (in a virtual machine ten times more).
 #pragma once
 
 #include <sched.h>
@@ -10,8 +10,8 @@
 namespace smalti::net {
 
 // Used by the one thread that it moves. Only cores that the thread might use when it was first moved are ever
-// chosen. The system may take a peer away to a core that idles each time it is woken: then following is given up
-// for some thousand messages.
+// chosen. The system may take a peer away to a core that idles each time it is woken: then following is given
+// up for some thousand messages.
 class PeerCore {
  public:
   PeerCore() = default;  // follows nobody
@@ -32,8 +32,8 @@ class PeerCore {
 
  private:
   static constexpr std::uint32_t look_every = 8;
-  static constexpr std::uint32_t patience = 3;   // looks in a row that find the peer gone
-  static constexpr std::uint32_t pause = 500;    // looks until it is tried again
+  static constexpr std::uint32_t patience = 3;  // looks in a row that find the peer gone
+  static constexpr std::uint32_t pause = 500;   // looks until it is tried again
 
   bool local_ = false;
   std::uint32_t heard_ = 0;

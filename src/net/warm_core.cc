@@ -24,7 +24,8 @@ std::int64_t now_ns() noexcept {
 bool two_cores() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);
-  return ::sysconf(_SC_NPROCESSORS_ONLN) == 2 && ::sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 2;
+  return ::sysconf(_SC_NPROCESSORS_ONLN) == 2 && ::sched_getaffinity(0, sizeof set, &set) == 0 &&
+         CPU_COUNT(&set) == 2;
 }
 
 void nap() noexcept {

@@ -1,6 +1,6 @@
-// WarmCore: on a machine of two cores, keeps one busy with nothing while a client and its server take turns on the
-// other. The system moves whoever is woken to a core that idles; then each message has to wake the other core, which
-// costs more than the message.
+// WarmCore: on a machine of two cores, keeps one busy with nothing while a client and its server take turns
+// on the other. The system moves whoever is woken to a core that idles; then each message has to wake the
+// other core, which costs more than the message.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,8 @@
 
 namespace smalti::net {
 
-// Thread-safe. Its thread is the last that anybody has to wait for (nice 19), and exists from the first use on.
+// Thread-safe. Its thread is the last that anybody has to wait for (nice 19), and exists from the first use
+// on.
 class WarmCore {
  public:
   WarmCore();
