@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "test" / "system"))
 os.environ.setdefault("SMALTI", str(ROOT / "build" / "release" / "smalti"))
 
 from fault_proxy import FaultProxy  # noqa: E402
-from stage import NOTHING_HERE, SMALTI, Stage, photograph, pixels  # noqa: E402
+from stage import NOTHING_HERE, SMALTI, Stage, free_port, photograph, pixels  # noqa: E402
 
 HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 PROCESS_FAULTS = ("kill and restart", "stop for a while")
@@ -50,7 +50,8 @@ class Farm:
         if self.persist:
             for n, words in enumerate(self.words):
                 words += ["-define", f"cache:persist={stage.path(f'persist-{n}')}"]
-        self.servers = [stage.serve(*words) for words in self.words]
+        # On ports of their own choice, for what is kept in a folder is kept for a port.
+        self.servers = [stage.serve(*words, port=f"127.0.0.1:{free_port()}") for words in self.words]
         self.proxies = [FaultProxy(s.address) for s in self.servers]
         self.addresses = ",".join(p.address for p in self.proxies)
         self.client = ["-define", f"registry:cache:hosts={self.addresses}"]

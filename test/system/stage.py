@@ -5,10 +5,12 @@ A Stage owns a private folder (policy, home, temporary path) and every process i
 import contextlib
 import os
 import pathlib
+import random
 import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -140,6 +142,18 @@ class Stage:
 
     def servers(self, count, *words, **more):
         return [self.serve(*words, **more) for _ in range(count)]
+
+
+def free_port():
+    """Below those that the system gives to clients."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def hosts(servers):
