@@ -47,6 +47,7 @@ def contestants(bench, source, target, operator, hosts, plain_hosts):
     rows = {
         "smalti in memory": ([*ours, *words], environment),
         "smalti in memory, Q8": ([*ours, "-define", "quantum:depth=8", *words], environment),
+        "smalti streaming, no cache": ([*ours, "-define", "cache:stream=auto", *words], environment),
         "smalti in map": ([*ours, *mapped, *words], environment),
         "smalti on disk": ([*ours, *disk, *words], environment),
         "smalti, 2 servers": ([*ours, *REMOTE, "-define", hosts, *words], environment),
