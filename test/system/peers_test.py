@@ -54,7 +54,7 @@ exec chroot {client.root} /usr/bin/env MAGICK_CONFIGURE_PATH={client.folder} {cl
             with self.subTest(root=client.root, program=client.program):
                 server = self.stage.serve("-define", f"cache:magick={dialect}")
                 magick_client.compare(self, client, server.address)
-                if "hdri" not in program:
+                if "hdri" not in client.program:
                     magick_client.compare_larger(self, client, server.address)
                 self.assertNotIn("is closed", server.text)
 
