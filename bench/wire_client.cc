@@ -2,14 +2,17 @@
 // bench/link.py. Prints one line of JSON: the rate, CPU seconds a GiB here and of the servers, and latencies.
 //
 //   smalti_wire_client --hosts HOST:PORT[,...] --secret WORD [--work get|put] [--kib 128|256|384|1024] [--callers N]
-//                      [--batch N] [--clients] [--seconds S] [--plain] [--into] [--pids PID,...]
+//                      [--batch N] [--clients] [--seconds S] [--warm S] [--plain] [--into] [--pids PID,...]
+//                      [--compress auto|none|lz4|zstd] [--pixels PPM|noisy16]
 //
+// --pixels: tiles of 256x256 pixels of an 8-bit PPM, or of a smooth 16-bit scene with noise, in place of --kib of noise.
 // --callers threads each have --batch tiles under way. With --clients each of them is a client of its own, with its
 // own connection. --into: a read ends in the caller's buffer, not in a tile. --pids: whose CPU counts as the servers'.
 #include <sys/resource.h>
 
 #include <atomic>
 #include <barrier>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -38,7 +41,9 @@ struct Options {
   std::string secret = "benchmark";
   bool get = true, plain = false, into = false, own_client = false;
   std::uint32_t kib = 256, callers = 1, batch = 1;
-  double seconds = 1;
+  double seconds = 1, warm = 0.1;
+  Compress compress = Compress::none;
+  std::string pixels;
   std::vector<std::string> pids;
 };
 
@@ -84,6 +89,15 @@ Options parse(int argc, char** argv) {
         o.batch = static_cast<std::uint32_t>(std::stoul(value));
       else if (word == "--seconds")
         o.seconds = std::stod(value);
+      else if (word == "--warm")
+        o.warm = std::stod(value);
+      else if (word == "--compress")
+        o.compress = value == "auto"   ? Compress::automatic
+                     : value == "lz4"  ? Compress::lz4
+                     : value == "zstd" ? Compress::zstd
+                                       : Compress::none;
+      else if (word == "--pixels")
+        o.pixels = value;
       else if (word == "--pids")
         o.pids = parts(value);
       else
@@ -103,6 +117,48 @@ ImageSpec spec_of(std::uint32_t kib) {
   if (found == known.end()) die("tiles are of 128, 256, 384 or 1024 KiB");
   const Extent tile = found->second.second;
   return {{tile.w * across, tile.h * across}, found->second.first, tile};
+}
+
+constexpr std::uint32_t side = 256;  // of tiles that are cut from pictures
+constexpr std::uint32_t scene = 16 * side;
+
+// A smooth scene of three channels with the noise of a sensor: a standard deviation of 200 of 65535.
+std::vector<std::byte> noisy_scene() {
+  std::mt19937 random(1);
+  std::normal_distribution<float> noise(0, 200);
+  std::vector<std::uint16_t> samples(std::size_t{scene} * scene * 3);
+  for (std::uint32_t y = 0, i = 0; y < scene; ++y)
+    for (std::uint32_t x = 0; x < scene; ++x)
+      for (int c = 0; c < 3; ++c) {
+        const float smooth = 30000.0f + 9000.0f * std::sin(static_cast<float>(x) / 300.0f + static_cast<float>(c)) +
+                             9000.0f * std::cos(static_cast<float>(y) / 200.0f);
+        samples[i++] = static_cast<std::uint16_t>(std::clamp(smooth + noise(random), 0.0f, 65535.0f));
+      }
+  std::vector<std::byte> out(samples.size() * 2);
+  std::memcpy(out.data(), samples.data(), out.size());
+  return out;
+}
+
+struct Picture {
+  Extent size;
+  PixelFormat format;
+  std::vector<std::byte> pixels;
+};
+
+Picture picture_of(const std::string& name) {
+  if (name == "noisy16") return {{scene, scene}, {Sample::u16, 3, 0}, noisy_scene()};
+  std::ifstream in(name, std::ios::binary);
+  std::string magic;
+  std::uint32_t w = 0, h = 0, most = 0;
+  in >> magic >> std::ws;
+  for (std::string comment; in.peek() == '#';) std::getline(in, comment);
+  in >> w >> h >> most;
+  in.get();
+  if (magic != "P6" || most != 255 || w < side || h < side) die(name + " is no 8-bit PPM of some size");
+  Picture out{{w, h}, {Sample::u8, 3, 0}, std::vector<std::byte>(std::size_t{w} * h * 3)};
+  in.read(reinterpret_cast<char*>(out.pixels.data()), static_cast<std::streamsize>(out.pixels.size()));
+  if (!in) die(name + " is cut short");
+  return out;
 }
 
 // Nanoseconds on a core, of all threads of a process.
@@ -131,17 +187,39 @@ double cpu_here() {
 }
 
 struct Bench {
-  explicit Bench(const Options& o) : options(o), spec(spec_of(o.kib)), key(Secret(o.secret)) {
+  explicit Bench(const Options& o)
+      : options(o), spec(o.pixels.empty() ? spec_of(o.kib) : ImageSpec{}), key(Secret(o.secret)) {
     if (!key.key()) die("no key");
+    if (o.pixels.empty())
+      add_noise();
+    else
+      cut(picture_of(o.pixels));
+    for (std::uint32_t n = 0; n < (o.own_client ? o.callers : 1); ++n) add_client();
+  }
+
+  void add_noise() {
     auto draft = TileDraft::make(spec.tile, spec.format, heap).value();
     std::mt19937_64 noise(1);  // nothing that could be compressed
     for (std::size_t i = 0; i + 8 <= draft.bytes().size(); i += 8) {
       const std::uint64_t word = noise();
       std::memcpy(draft.bytes().data() + i, &word, 8);
     }
-    tile = std::move(draft).freeze();
-    for (std::uint32_t n = 0; n < (o.own_client ? o.callers : 1); ++n) add_client();
+    some.push_back(std::move(draft).freeze());
   }
+
+  void cut(const Picture& picture) {
+    spec = {{side * across, side * across}, picture.format, {side, side}};
+    const std::size_t pixel = picture.format.pixel_bytes(), row = side * pixel;
+    for (std::uint32_t top = 0; top + side <= picture.size.h; top += side)
+      for (std::uint32_t left = 0; left + side <= picture.size.w; left += side) {
+        auto draft = TileDraft::make(spec.tile, spec.format, heap).value();
+        for (std::uint32_t y = 0; y < side; ++y)
+          std::memcpy(draft.bytes().data() + y * row,
+                      picture.pixels.data() + ((std::size_t{top} + y) * picture.size.w + left) * pixel, row);
+        some.push_back(std::move(draft).freeze());
+      }
+  }
+  const Tile& tile_of(std::uint32_t n) const { return some[n % some.size()]; }
 
   void add_client() {
     ClusterOptions cluster;
@@ -149,13 +227,14 @@ struct Bench {
     cluster.secret = Secret(options.secret);
     cluster.key = key;
     cluster.encrypt = !options.plain;
+    cluster.compress = options.compress;
     cluster.placement = options.hosts.size() > 1 ? Placement::sharded : Placement::round_robin;
     if (options.own_client) cluster.connections = 1;
     stores.push_back(cluster_store(loop, heap, log, cluster));
     images.push_back(ImageId::fresh());
     if (auto opened = stores.back()->open({}, images.back(), spec); !opened) die(opened.error().what);
     std::vector<TilePut> puts;
-    for (std::uint32_t n = 0; n < tiles(); ++n) puts.push_back({key_of(stores.size() - 1, n), tile});
+    for (std::uint32_t n = 0; n < tiles(); ++n) puts.push_back({key_of(stores.size() - 1, n), tile_of(n)});
     stores.back()->put({}, puts);
     for (const TilePut& put : puts)
       if (!put.put) die(put.put.error().what);
@@ -171,7 +250,7 @@ struct Bench {
   void work(std::uint32_t caller, std::barrier<>& start, std::vector<float>& latencies) {
     const std::size_t client = options.own_client ? caller : 0;
     TileStore& store = *stores[client];
-    std::vector<std::byte> mine(options.into ? tile.charge() : 0);
+    std::vector<std::byte> mine(options.into ? tile_of(0).charge() : 0);
     std::uint32_t n = caller * (tiles() / options.callers);
     start.arrive_and_wait();
     while (!stop) {
@@ -187,7 +266,7 @@ struct Bench {
         }
       } else {
         std::vector<TilePut> puts;
-        for (std::uint32_t i = 0; i < options.batch; ++i) puts.push_back({key_of(client, n++), tile});
+        for (std::uint32_t i = 0; i < options.batch; ++i) puts.push_back({key_of(client, n), tile_of(n)}), ++n;
         store.put({}, puts);
         for (const TilePut& put : puts)
           if (!put.put) die(put.put.error().what);
@@ -205,13 +284,13 @@ struct Bench {
     for (std::uint32_t n = 0; n < options.callers; ++n)
       threads.emplace_back([&, n] { work(n, start, latencies[n]); });
     start.arrive_and_wait();
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // warm
+    std::this_thread::sleep_for(std::chrono::duration<double>(options.warm));
     const auto began = Clock::now();
     const double own = cpu_here(), theirs = cpu_of(options.pids);
     const std::uint64_t before = done;
     std::this_thread::sleep_for(std::chrono::duration<double>(options.seconds));
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
-    const double gib = static_cast<double>(done - before) * static_cast<double>(tile.charge()) / (1u << 30);
+    const double gib = static_cast<double>(done - before) * static_cast<double>(tile_of(0).charge()) / (1u << 30);
     const double own_cpu = cpu_here() - own, their_cpu = cpu_of(options.pids) - theirs;
     stop = true;
     threads.clear();
@@ -226,12 +305,12 @@ struct Bench {
   }
 
   const Options options;
-  const ImageSpec spec;
+  ImageSpec spec;
   const net::Psk key;
   Log log;
   TileHeap heap{64u << 20};
   net::Loop loop{net::Loop::Lent::to_callers};
-  Tile tile;
+  std::vector<Tile> some;  // which the image is made of
   std::vector<StorePtr> stores;
   std::vector<ImageId> images;
   std::atomic<std::uint64_t> done = 0;

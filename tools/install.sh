@@ -4,7 +4,7 @@
 set -eu
 
 build="build-essential cmake ninja-build pkg-config ccache libvips-dev libasio-dev libssl-dev libexpected-dev
-  libfmt-dev libpugixml-dev libxxhash-dev zlib1g-dev"
+  libfmt-dev libpugixml-dev libxxhash-dev liblz4-dev libzstd-dev zlib1g-dev"
 demo="ukui-wallpapers python3-minimal"
 tests="libgtest-dev libgmock-dev libbenchmark-dev python3 imagemagick libvips-tools ukui-wallpapers universal-ctags
   iproute2 procps"

@@ -25,6 +25,9 @@ enum class Placement : std::uint8_t {
   sharded,      // each image over all servers
 };
 
+// Of tiles on their way. automatic: zstd or LZ4 where pixels then move faster, as measured; else none.
+enum class Compress : std::uint8_t { automatic, none, lz4, zstd };
+
 struct ClusterOptions {
   std::vector<HostPort> hosts;
   Secret secret;
@@ -36,6 +39,7 @@ struct ClusterOptions {
   bool random_first = true;        // ... drawn at random instead
   std::uint32_t replicas = 1;      // servers that have each tile; at most 8
   std::uint32_t connections = 2;   // to each server
+  Compress compress = Compress::automatic;
   std::chrono::milliseconds connect{5000};
   std::chrono::milliseconds answer{30000};  // a server that is silent for so long is lost
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <asio/post.hpp>
+#include <utility>
 
 #include "client/connection.h"
 
@@ -25,6 +26,7 @@ Link::Link(net::Loop& loop, TileHeap& heap, Log& log, LinkOptions options)
       heap_(heap),
       log_(log),
       options_(std::move(options)),
+      coding_(options_.compress, heap),
       look_out_timer_(loop.executor()),
       usual_(Clock::duration(options_.stall_floor / 4).count()),
       tasks_(loop) {}
@@ -49,18 +51,26 @@ Identity Link::identity() const {
 }
 
 void Link::accept(std::vector<RequestPtr> requests) {
-  for (RequestPtr& request : requests) {
-    if (shut_)
-      finish(request, named({Errc::cancelled, "the client is shutting down"}));
-    else
-      queue_.push_back(std::move(request));
-  }
+  for (const RequestPtr& request : requests)
+    if (shut_ || !to_be_packed(request)) enqueue(request);
+  owe();
+  tend();
+}
+
+// From now on the server is watched, if it owes an answer.
+void Link::owe() {
   if (quiet_since_ == 0 && owed()) quiet_since_ = Clock::now().time_since_epoch().count();
   if (watch_ && !looking_out_ && owed()) {
     looking_out_ = true;
     tasks_.spawn(look_out());
   }
-  tend();
+}
+
+void Link::enqueue(const RequestPtr& request) {
+  if (shut_)
+    finish(request, named({Errc::cancelled, "the client is shutting down"}));
+  else
+    queue_.push_back(request);
 }
 
 void Link::tend() {
@@ -84,6 +94,7 @@ void Link::connect_one() {
 }
 
 void Link::finish(const RequestPtr& request, std::optional<Error> error) {
+  if (std::exchange(request->counted, false)) coding_.end(request->coder, request->weight, Clock::now());
   request->failed = std::move(error);
   request->answered_epoch = identity_.epoch;
   request->over = true;

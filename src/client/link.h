@@ -13,11 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "client/coding.h"
 #include "client/request.h"
 #include "net/host_port.h"
 #include "net/loop.h"
 #include "net/psk.h"
 #include "smalti/base/log.h"
+#include "smalti/base/pool.h"
 #include "wire/native.h"
 #include "wire/native_decode.h"
 
@@ -45,6 +47,7 @@ struct LinkOptions {
   std::chrono::milliseconds stall_cap{1500};    // some times its usual one, between these
   // Told on the loop. Whoever hears it must not wait.
   std::function<void(const LinkEvent&)> told;
+  Compress compress = Compress::automatic;
 };
 
 // Who answered. `epoch` counts the server's lives as this client has seen them, from 1; a new one means that the
@@ -93,6 +96,10 @@ class Link {
 
   // All of these run on the loop.
   void accept(std::vector<RequestPtr>);
+  void enqueue(const RequestPtr&);
+  bool to_be_packed(const RequestPtr&);
+  bool to_be_unpacked(const RequestPtr&);
+  Pool& coders();
   void tend();  // connects where needed, wakes who can work
   void connect_one();
   void finish(const RequestPtr&, std::optional<Error>);
@@ -104,12 +111,15 @@ class Link {
   Error named(Error) const;
 
   bool owed() const noexcept;
+  void owe();
   void heard(Connection&);
   void ping(const ConnectionPtr&);
   Clock::duration stall_after() const noexcept;
   void tell(LinkEvent::Kind, Error);
 
   asio::awaitable<void> look_out();
+  asio::awaitable<void> pack(RequestPtr);
+  asio::awaitable<void> unpack(RequestPtr);
   asio::awaitable<void> live(ConnectionPtr);
   asio::awaitable<void> send_all(ConnectionPtr);
   asio::awaitable<void> keep_alive(ConnectionPtr);
@@ -129,6 +139,7 @@ class Link {
   Log& log_;
   const LinkOptions options_;
   Traffic traffic_;
+  Coding coding_;
   mutable std::mutex identity_mutex_;
   Identity identity_;  // guarded by identity_mutex_; written on the loop only
 
@@ -145,6 +156,7 @@ class Link {
   std::atomic<bool> watch_ = false;
   std::atomic<Clock::rep> quiet_since_ = 0;  // the last byte, or when an answer came to be owed; 0: nothing is owed
   std::atomic<Clock::rep> usual_;
+  std::unique_ptr<Pool> coders_;  // none until a tile is coded
 
   net::Tasks tasks_;
 };

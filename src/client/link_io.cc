@@ -223,7 +223,7 @@ Task<void> Link::take(Connection* connection, Frame* frame) {
   if (request->unanswered > 0) co_return Result<void>();
   connection->sent.erase(frame->meta.request);
   connection->in_flight -= request->weight;
-  finish(request, std::move(request->failed));
+  if (!to_be_unpacked(request)) finish(request, std::move(request->failed));
   if (!owed()) quiet_since_ = 0;
   if (!queue_.empty()) connection->wake.cancel();
   co_return Result<void>();
@@ -272,13 +272,21 @@ Task<void> Link::take_tiles(Connection* connection, Request* request, Tiles* til
     if (answer.state == TileAnswer::State::absent) continue;
     const Extent size = request->expected[answer.index];
     if (answer.bytes != size.area() * request->format.pixel_bytes()) co_return nonsense("a tile of another size");
+    ++traffic_.got_tiles;
+    if (answer.coded != 0) {
+      arrived.checksum = answer.checksum;
+      arrived.coded.resize(answer.coded);
+      const std::span<std::byte> coded_into(arrived.coded);
+      auto whole = co_await take_payload(connection, coded_into);
+      if (!whole) co_return pass(std::move(whole.error()));
+      continue;
+    }
     auto draft = TileDraft::make(size, request->format, heap_);
     if (!draft) co_return pass(std::move(draft.error()));
     const auto into = draft->bytes();
     auto whole = co_await take_payload(connection, into);
     if (!whole) co_return pass(std::move(whole.error()));
     arrived.got = std::optional<Tile>(std::move(*draft).freeze().marked_with(answer.checksum));
-    ++traffic_.got_tiles;
   }
   co_return Result<void>();
 }

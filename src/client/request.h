@@ -39,6 +39,8 @@ class Latch {
 struct Arrived {
   Result<std::optional<Tile>> got = std::optional<Tile>();
   bool answered = false;
+  std::vector<std::byte> coded;  // instead of a tile, until it is decoded
+  std::uint64_t checksum = 0;    // of that tile
 };
 
 // Written by the caller until it is submitted, then by the loop until it is over, then read by the caller. A
@@ -64,6 +66,8 @@ struct Request {
   wire::native::UseReport report;
 
   // The loop's own.
+  wire::native::Coder coder = wire::native::Coder::none;  // of its tiles, either way
+  bool counted = false;                                   // by the link's Coding
   unsigned attempts = 0;
   std::size_t unanswered = 0;  // items
   std::vector<bool> answered;  // items of a put

@@ -72,6 +72,15 @@ Result<void> set_placement(Draft& draft, std::string_view value) {
   return {};
 }
 
+Result<void> set_compress(Draft& draft, std::string_view value) {
+  static constexpr std::array<Word<Compress>, 4> words{{{"auto", Compress::automatic},
+                                                        {"none", Compress::none},
+                                                        {"lz4", Compress::lz4},
+                                                        {"zstd", Compress::zstd}}};
+  SMALTI_TRY(draft.config.compress, choose(value, words));
+  return {};
+}
+
 Result<void> set_encryption(Draft& draft, std::string_view value) {
   static constexpr std::array<Word<Encryption>, 3> words{
       {{"native", Encryption::native}, {"required", Encryption::required}, {"none", Encryption::none}}};
@@ -177,6 +186,8 @@ constexpr std::array rows{
         set_replicas},
     Row{"cache:encryption", "encryption", "native|required|none",
         "between Smalti peers always; and none in clear but from this host; or not at all", set_encryption},
+    Row{"cache:compress", "compress", "auto|none|lz4|zstd",
+        "tiles on their way to and from servers; auto: where pixels then move faster, as measured", set_compress},
     Row{"cache:magick", "magick", "n16|n8|s|l|none,...",
         "the handshake that each port greets ImageMagick's clients with; -probe-client finds a client's",
         set_greetings},

@@ -48,6 +48,7 @@ struct Config {
   std::optional<std::uint32_t> first;  // the server of the first whole image; none: drawn at random
   std::uint32_t replicas = 1;          // servers that have each tile
   Encryption encryption = Encryption::native;
+  Compress compress = Compress::automatic;
   std::vector<Greeting> greetings;         // of the first port, the second, ...; empty: not said
   std::vector<net::Network> allow;         // where ImageMagick's clients may come from; empty: not said
   bool spin = true;                        // look for their next request on an idle core before sleeping

@@ -29,6 +29,7 @@ StorePtr distributed(House& house) {
   options.attributes.quantum_depth = config.quantum.depth;
   options.attributes.hdri = config.quantum.hdri;
   options.encrypt = config.encryption != Encryption::none;
+  options.compress = config.compress;
   options.placement = config.placement;
   options.first = config.first.value_or(0);
   options.random_first = !config.first.has_value();

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "server/native_client.h"
+#include "wire/tile_coding.h"
 
 namespace smalti::server {
 
@@ -24,6 +25,7 @@ struct Wanted {
 struct Piece {
   std::vector<std::uint32_t> indexes;
   std::vector<TileGet> gets;
+  std::vector<Tile> coded;  // beside those of `gets` that coding makes shorter
   std::vector<Leases::Use> uses;
   std::uint64_t bytes = 0;
 };
@@ -54,7 +56,13 @@ void send_piece(const ClientPtr& client, const native::Meta& meta, Piece piece, 
       continue;
     }
     tiles.answers.push_back(answer_to(piece.indexes[i], get.got));
-    if (tiles.answers.back().state == State::present) payloads.push_back(std::move(**get.got));
+    if (tiles.answers.back().state != State::present) continue;
+    if (i < piece.coded.size() && piece.coded[i]) {
+      tiles.answers.back().coded = static_cast<std::uint32_t>(piece.coded[i].charge());
+      payloads.push_back(std::move(piece.coded[i]));
+    } else {
+      payloads.push_back(std::move(**get.got));
+    }
   }
   if (tiles.answers.empty()) return;
   client->connection->send(meta, tiles, std::move(payloads), std::move(shares));
@@ -85,7 +93,21 @@ Piece next_piece(const ClientPtr& client, std::span<const Wanted>& wanted, nativ
   return piece;
 }
 
-asio::awaitable<void> fetch(ClientPtr client, native::Meta meta, std::vector<Wanted> all) {
+// Gets a piece, and codes what the client wants coded; on a pool's thread.
+Piece fetched(TileStore& store, const Call& call, native::Coder coder, TileHeap& heap, Piece piece) {
+  store.get(call, piece.gets);
+  piece.coded.resize(piece.gets.size());
+  for (std::size_t i = 0; i < piece.gets.size(); ++i) {
+    auto& got = piece.gets[i].got;
+    if (!got || !*got) continue;
+    if (!(*got)->marked()) *got = (*got)->marked_with((*got)->computed_checksum());
+    // A tile that cannot be coded for want of memory goes as it is.
+    if (auto coded = native::encode_tile(**got, coder, heap)) piece.coded[i] = std::move(*coded);
+  }
+  return piece;
+}
+
+asio::awaitable<void> fetch(ClientPtr client, native::Meta meta, native::Coder coder, std::vector<Wanted> all) {
   const Running running(client);
   std::span<const Wanted> wanted(all);
   while (!wanted.empty() && !client->connection->closed()) {
@@ -94,16 +116,12 @@ asio::awaitable<void> fetch(ClientPtr client, native::Meta meta, std::vector<Wan
     if (!refused.answers.empty()) client->connection->send(meta, refused);
     if (piece.gets.empty()) continue;
     Shares shares = co_await client->connection->take(piece.bytes);
-    auto work = [store = client->host.parts.store, call = client->call_for(meta),
-                 gets = std::move(piece.gets)]() mutable {
-      store->get(call, gets);
-      for (TileGet& get : gets)
-        if (get.got && *get.got && !(*get.got)->marked())
-          *get.got = (*get.got)->marked_with((*get.got)->computed_checksum());
-      return std::move(gets);
+    auto work = [store = client->host.parts.store, call = client->call_for(meta), coder,
+                 &heap = client->host.parts.heap, piece = std::move(piece)]() mutable {
+      return fetched(*store, call, coder, heap, std::move(piece));
     };
-    piece.gets = co_await net::offload(client->host.parts.waiters, std::move(work));
-    send_piece(client, meta, std::move(piece), std::move(shares), nullptr);
+    Piece done = co_await net::offload(client->host.parts.waiters, std::move(work));
+    send_piece(client, meta, std::move(done), std::move(shares), nullptr);
   }
 }
 
@@ -115,6 +133,10 @@ void begin_get(ClientPtr client, native::Meta meta, native::Get get) {
   std::span<const Wanted> wanted(all);
   std::vector<Wanted> later;
   const Call hot = client->call_for(meta).hot();
+  if (get.coder != native::Coder::none) {  // coding is work for the pool
+    client->connection->tasks().spawn(fetch(client, meta, get.coder, std::move(all)));
+    return;
+  }
   while (!wanted.empty()) {
     native::Tiles refused;
     const std::span<const Wanted> before = wanted;
@@ -129,7 +151,7 @@ void begin_get(ClientPtr client, native::Meta meta, native::Get get) {
     client->host.parts.store->get(hot, piece.gets);
     send_piece(client, meta, std::move(piece), std::move(shares), &later);
   }
-  if (!later.empty()) client->connection->tasks().spawn(fetch(client, meta, std::move(later)));
+  if (!later.empty()) client->connection->tasks().spawn(fetch(client, meta, get.coder, std::move(later)));
 }
 
 }  // namespace smalti::server

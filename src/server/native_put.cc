@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "server/native_client.h"
+#include "wire/tile_coding.h"
 
 namespace smalti::server {
 
@@ -12,21 +13,56 @@ namespace native = wire::native;
 
 constexpr std::uint64_t piece_bytes = 1u << 20;  // put together
 
+// A payload that is still to be decoded.
+struct Coded {
+  std::size_t put = 0;  // its place in the piece
+  std::vector<std::byte> bytes;
+  Extent size;
+  PixelFormat format;
+  std::uint64_t checksum = 0;
+};
+
 struct Piece {
   std::vector<std::uint32_t> indexes;
   std::vector<TilePut> puts;
+  std::vector<Coded> coded;
   std::vector<Leases::Use> uses;
   std::uint64_t bytes = 0;
   Shares shares;
 };
 
+Error damaged(const TileKey& key) {
+  return {Errc::corrupt,
+          fmt::format("tile {},{} of image {} arrived damaged: put it again", key.col, key.row, key.image.text())};
+}
+
+// Decodes what is coded, and puts what is sound; on a pool's thread.
+std::vector<TilePut> put_all(TileStore& store, const Call& call, TileHeap& heap, std::vector<TilePut> puts,
+                             const std::vector<Coded>& coded) {
+  std::vector<std::optional<Error>> spoilt(puts.size());
+  for (const Coded& one : coded) {
+    TilePut& put = puts[one.put];
+    auto tile = native::decode_tile(one.bytes, one.size, one.format, heap);
+    if (tile && tile->computed_checksum() == one.checksum)
+      put.tile = tile->marked_with(one.checksum);
+    else
+      spoilt[one.put] = tile || tile.error().code == Errc::corrupt ? damaged(put.key) : tile.error();
+  }
+  std::vector<TilePut> sound;
+  for (std::size_t i = 0; i < puts.size(); ++i)
+    if (!spoilt[i]) sound.push_back(std::move(puts[i]));
+  store.put(call, sound);
+  for (std::size_t i = 0, next = 0; i < puts.size(); ++i)
+    puts[i].put = spoilt[i] ? Result<Generation>(pass(std::move(*spoilt[i]))) : std::move(sound[next++].put);
+  return puts;
+}
+
 // Waits in the pool for those of a piece that the loop could not put.
 asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece) {
   const Running running(client);
-  auto work = [store = client->host.parts.store, call = client->call_for(meta),
-               puts = std::move(piece.puts)]() mutable {
-    store->put(call, puts);
-    return std::move(puts);
+  auto work = [store = client->host.parts.store, call = client->call_for(meta), &heap = client->host.parts.heap,
+               puts = std::move(piece.puts), coded = std::move(piece.coded)]() mutable {
+    return put_all(*store, call, heap, std::move(puts), coded);
   };
   const std::vector<TilePut> done = co_await net::offload(client->host.parts.waiters, std::move(work));
   native::PutDone reply;
@@ -38,6 +74,7 @@ asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece)
 void dispatch(const ClientPtr& client, const native::Meta& meta, Piece& piece, native::PutDone& reply) {
   if (piece.puts.empty()) return;
   Piece all = std::exchange(piece, {});
+  if (!all.coded.empty()) return client->connection->tasks().spawn(put_deep(client, meta, std::move(all)));
   client->host.parts.store->put(client->call_for(meta).hot(), all.puts);
   Piece later;
   for (std::size_t i = 0; i < all.puts.size(); ++i) {
@@ -73,6 +110,7 @@ class Arrived {
  public:
   Arrived() = default;
   Result<Tile> tile;    // or why it cannot be put
+  std::vector<std::byte> coded;  // instead of the tile
   bool broken = false;  // the connection is of no more use
 };
 
@@ -80,6 +118,13 @@ class Arrived {
 asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Extent size, PixelFormat format) {
   Arrived arrived;
   if (item.bytes == 0) co_return arrived;
+  if (item.coded != 0) {
+    arrived.coded.resize(item.coded);
+    auto read = co_await client->connection->payload(arrived.coded);
+    if (!read) arrived.tile = pass(std::move(read.error()));
+    arrived.broken = !read;
+    co_return arrived;
+  }
   auto draft = TileDraft::make(size, format, client->host.parts.heap);
   auto reading = draft ? client->connection->payload(draft->bytes()) : client->connection->skip(item.bytes);
   auto read = co_await std::move(reading);
@@ -93,8 +138,7 @@ asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Exten
     if (tile.computed_checksum() == item.checksum)
       arrived.tile = tile.marked_with(item.checksum);
     else
-      arrived.tile = fail(Errc::corrupt, fmt::format("tile {},{} of image {} arrived damaged: put it again",
-                                                     item.key.col, item.key.row, item.key.image.text()));
+      arrived.tile = pass(damaged(item.key));
   }
   co_return arrived;
 }
@@ -109,7 +153,7 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
     auto use = admit(client, item);
     if (!use) {
       reply.answers.push_back({i, pass(std::move(use.error()))});
-      auto skipped = co_await client->connection->skip(item.bytes);
+      auto skipped = co_await client->connection->skip(item.coded != 0 ? item.coded : item.bytes);
       if (!skipped) co_return pass(std::move(skipped.error()));
       continue;
     }
@@ -127,6 +171,8 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
       reply.answers.push_back({i, pass(std::move(arrived.tile.error()))});
       continue;
     }
+    if (!arrived.coded.empty())
+      piece.coded.push_back({piece.puts.size(), std::move(arrived.coded), size, format, item.checksum});
     piece.indexes.push_back(i);
     piece.puts.push_back({item.key, std::move(*arrived.tile), item.only_if});
     piece.uses.push_back(std::move(*use));

@@ -41,6 +41,9 @@ struct Meta {
   std::uint32_t millis = 0;  // the time the caller still gives it; 0: no deadline, and always in replies
 };
 
+// How a tile's pixels are coded on the wire: see tile_coding.h.
+enum class Coder : std::uint8_t { none = 0, lz4 = 1, zstd = 2 };
+
 // Client to server.
 
 struct Hello {
@@ -60,14 +63,16 @@ struct Open {
 struct PutItem {
   TileKey key;
   std::optional<Generation> only_if;
-  std::uint64_t checksum = 0;  // XXH3-64 of the payload
-  std::uint32_t bytes = 0;     // of the payload: what the image's spec says; 0 takes the tile away
+  std::uint64_t checksum = 0;  // XXH3-64 of the pixels
+  std::uint32_t bytes = 0;     // of the pixels: what the image's spec says; 0 takes the tile away
+  std::uint32_t coded = 0;     // of the payload, fewer, where it is coded; 0: it is the pixels
 };
 struct Put {
   std::vector<PutItem> items;
 };
 struct Get {
   std::vector<TileKey> keys;
+  Coder coder = Coder::none;  // for tiles that it makes shorter
 };
 struct Drop {
   ImageId image;
@@ -121,8 +126,9 @@ struct TileAnswer {
   enum class State : std::uint8_t { present, absent, failed } state = State::absent;
   Generation generation = Generation::none;  // none: not told
   std::uint64_t checksum = 0;                // present only, as are the bytes
-  std::uint32_t bytes = 0;
-  Error error;  // failed only
+  std::uint32_t bytes = 0;  // of the pixels
+  Error error;              // failed only
+  std::uint32_t coded = 0;  // of the payload, fewer, where it is coded; 0: it is the pixels
 };
 struct Tiles {
   std::vector<TileAnswer> answers;

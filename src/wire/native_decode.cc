@@ -66,10 +66,12 @@ struct Head {
     }
     return n;
   }
-  void payload(std::uint32_t bytes, std::uint32_t plain, std::uint32_t least) {
-    if (bytes < least || bytes > most_tile_bytes) no(fmt::format("a payload of {} bytes", bytes));
-    if (bytes != plain) no("a payload in a reserved coding");
+  // Bytes of a payload and of its pixels; returns the former where it is coded, else 0.
+  std::uint32_t payload(std::uint32_t bytes, std::uint32_t pixels, std::uint32_t least) {
+    if (bytes < least || pixels > most_tile_bytes) no(fmt::format("a payload of {} bytes", std::max(bytes, pixels)));
+    if (bytes > pixels || (bytes == 0 && pixels != 0)) no(fmt::format("{} bytes for {} of pixels", bytes, pixels));
     body += bytes;
+    return bytes != pixels ? bytes : 0;
   }
 };
 
@@ -163,8 +165,9 @@ Message take_put(Head& h) {
     const std::uint64_t only_if = h.r.u64();
     if (conditional) item.only_if = static_cast<Generation>(only_if);
     item.checksum = h.r.u64();
+    const std::uint32_t payload = h.r.u32();
     item.bytes = h.r.u32();
-    h.payload(item.bytes, h.r.u32(), 0);
+    item.coded = h.payload(payload, item.bytes, 0);
   }
   return m;
 }
@@ -174,7 +177,10 @@ Message take_get(Head& h) {
   m.keys.resize(h.items(32, most_items));
   for (TileKey& key : m.keys) {
     key = take_key(h);
-    if (h.r.u32() != 0) h.no("reserved get flags");
+    const std::uint32_t coder = h.r.u32();
+    if (coder > static_cast<std::uint32_t>(Coder::zstd)) h.no("reserved get flags");
+    if (&key != m.keys.data() && coder != static_cast<std::uint32_t>(m.coder)) h.no("a get in two codings");
+    m.coder = static_cast<Coder>(coder);
   }
   return m;
 }
@@ -244,11 +250,11 @@ Message take_tiles(Head& h) {
     answer.state = static_cast<TileAnswer::State>(std::min<std::uint8_t>(fixed[i].state, 2));
     answer.generation = static_cast<Generation>(h.r.u64());
     answer.checksum = h.r.u64();
+    const std::uint32_t payload = h.r.u32();
     answer.bytes = h.r.u32();
-    const std::uint32_t plain = h.r.u32();
     if (answer.state == TileAnswer::State::present)
-      h.payload(answer.bytes, plain, 1);
-    else if (answer.bytes != 0 || plain != 0)
+      answer.coded = h.payload(payload, answer.bytes, 1);
+    else if (payload != 0 || answer.bytes != 0)
       h.no("a payload without a tile");
   }
   for (std::size_t i = 0; i < fixed.size() && !h.refuse; ++i)

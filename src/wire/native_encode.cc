@@ -55,6 +55,14 @@ std::uint32_t put(Writer& w, const Open& m) {
   return 0;
 }
 
+// Bytes on the wire, and when decoded. Returns the former.
+std::uint32_t payload_of(Writer& w, std::uint32_t bytes, std::uint32_t coded) {
+  const std::uint32_t payload = coded != 0 ? coded : bytes;
+  w.u32(payload);
+  w.u32(bytes);
+  return payload;
+}
+
 std::uint32_t put(Writer& w, const Put& m) {
   std::uint32_t body = 0;
   w.u32(static_cast<std::uint32_t>(m.items.size()));
@@ -63,9 +71,7 @@ std::uint32_t put(Writer& w, const Put& m) {
     w.u32(item.only_if ? 1 : 0);
     w.u64(item.only_if ? static_cast<std::uint64_t>(*item.only_if) : 0);
     w.u64(item.checksum);
-    w.u32(item.bytes);
-    w.u32(item.bytes);
-    body += item.bytes;
+    body += payload_of(w, item.bytes, item.coded);
   }
   return body;
 }
@@ -74,7 +80,7 @@ std::uint32_t put(Writer& w, const Get& m) {
   w.u32(static_cast<std::uint32_t>(m.keys.size()));
   for (const TileKey& key : m.keys) {
     put_key(w, key);
-    w.u32(0);
+    w.u32(static_cast<std::uint32_t>(m.coder));
   }
   return 0;
 }
@@ -159,9 +165,7 @@ std::uint32_t put(Writer& w, const Tiles& m) {
     w.u16(static_cast<std::uint16_t>(failed ? item_text(answer.error).size() : 0));
     w.u64(static_cast<std::uint64_t>(answer.generation));
     w.u64(present ? answer.checksum : 0);
-    w.u32(present ? answer.bytes : 0);
-    w.u32(present ? answer.bytes : 0);
-    body += present ? answer.bytes : 0;
+    body += payload_of(w, present ? answer.bytes : 0, present ? answer.coded : 0);
   }
   for (const TileAnswer& answer : m.answers)
     if (answer.state == State::failed) w.chars(item_text(answer.error));

@@ -12,6 +12,7 @@ struct Shape {
   Placement placement;
   unsigned replicas = 1;
   bool faulty = false;  // one of them errs, forgets and damages
+  Compress compress = Compress::automatic;
 
   // Whether the last free places are on different servers is chance, where some servers have a tile and others not.
   unsigned times() const {
@@ -29,6 +30,8 @@ constexpr Shape shapes[] = {
     {"four_with_two_replicas", 4, true, Placement::sharded, 2},
     {"four_with_three_replicas_by_turns", 4, false, Placement::round_robin, 3},
     {"three_of_which_one_errs", 3, true, Placement::sharded, 2, true},
+    {"compressed", 1, true, Placement::automatic, 1, false, Compress::zstd},
+    {"two_compressed_in_clear", 2, false, Placement::sharded, 1, false, Compress::lz4},
 };
 
 struct ClusterRig : Rig {
@@ -46,6 +49,7 @@ struct ClusterRig : Rig {
     options.encrypt = shape.encrypt;
     options.placement = shape.placement;
     options.replicas = shape.replicas;
+    options.compress = shape.compress;
     store = cluster_store(loop, heap, log, std::move(options));
   }
   ~ClusterRig() override { store.reset(); }

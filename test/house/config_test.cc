@@ -24,6 +24,7 @@ TEST(Configure, ReadsTheDefines) {
   const auto config = configure({.limits = {{Resource::memory, 1024}},
                                  .defines = {{"registry:cache:hosts", "192.168.100.50:6668,192.168.100.51"},
                                              {"cache:placement", "sharded"},
+                                             {"cache:compress", "lz4"},
                                              {"cache:first", "1"},
                                              {"cache:replicas", "2"},
                                              {"cache:encryption", "none"},
@@ -39,6 +40,7 @@ TEST(Configure, ReadsTheDefines) {
   EXPECT_THAT(config->hosts, ElementsAre(HostPort{"192.168.100.50", 6668}, HostPort{"192.168.100.51", 6668}));
   EXPECT_TRUE(config->hosts_defined);
   EXPECT_EQ(config->placement, Placement::sharded);
+  EXPECT_EQ(config->compress, Compress::lz4);
   EXPECT_EQ(config->first, 1u);
   EXPECT_EQ(config->replicas, 2u);
   EXPECT_EQ(config->encryption, Encryption::none);

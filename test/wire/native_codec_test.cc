@@ -213,7 +213,7 @@ const std::vector<Lie> lies{
     {"put flags", 2, 72, {4}},
     {"a payload of nothing", 2, 92, {0, 0, 0, 0, 0, 0, 0, 0}},
     {"a payload beyond the cap", 2, 92, {1, 0, 0, 2, 1, 0, 0, 2}},
-    {"a reserved coding", 2, 92, {12, 0, 0, 0, 13}},
+    {"a payload longer than its pixels", 2, 92, {12, 0, 0, 0, 11}},
     {"payloads beyond the body", 2, 92, {13, 0, 0, 0, 13}},
     {"2^32-1 keys", 3, 40, {255, 255, 255, 255}},
     {"get flags", 3, 72, {1}},
