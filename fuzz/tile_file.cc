@@ -1,6 +1,7 @@
-// The reader of tile files and names: whatever stands in a folder, no crash, no memory but in proportion to it, and no tile
-// that does not fit its checksum. The first byte chooses: a name's file as it is; a tile file as it is; or records that are
-// sealed right around the bytes (a check that holds is not something a fuzzer finds).
+// The reader of tile files and names: whatever stands in a folder, no crash, no memory but in proportion to
+// it, and no tile that does not fit its checksum. The first byte chooses: a name's file as it is; a tile file
+// as it is; or records that are sealed right around the bytes (a check that holds is not something a fuzzer
+// finds).
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -32,8 +33,12 @@ std::vector<std::byte> sealed(std::span<const std::byte> in) {
   Mark mark;
   for (; in.size() >= 10; in = in.subspan(10)) {
     const auto byte = [&](std::size_t n) { return std::to_integer<std::uint8_t>(in[n]); };
-    Record record{.taken_away = (byte(0) & 1) != 0, .replaces = (byte(0) & 2) != 0, .cell = {0, byte(1), byte(2)},
-                  .generation = generation += byte(3), .checksum = byte(4), .offset = out.size()};
+    Record record{.taken_away = (byte(0) & 1) != 0,
+                  .replaces = (byte(0) & 2) != 0,
+                  .cell = {0, byte(1), byte(2)},
+                  .generation = generation += byte(3),
+                  .checksum = byte(4),
+                  .offset = out.size()};
     if (!record.taken_away) {
       record.size = {byte(5), byte(6)};
       record.format = {static_cast<Sample>(byte(0) >> 2), byte(7), 0};

@@ -18,12 +18,15 @@ namespace fs = std::filesystem;
 
 tl::unexpected<Error> file_error(const fs::path& file, std::string_view doing, int sys) {
   if (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)
-    return fail(Errc::limit,
-                fmt::format("cache resources exhausted: {}: {} (make room on that disk, or set another folder with "
-                            "-define cache:persist)",
-                            file.string(), doing),
-                sys);
-  return fail(Errc::io, fmt::format("{}: {} (look after this disk and who may write to it)", file.string(), doing), sys);
+    return fail(
+        Errc::limit,
+        fmt::format("cache resources exhausted: {}: {} (make room on that disk, or set another folder with "
+                    "-define cache:persist)",
+                    file.string(), doing),
+        sys);
+  return fail(Errc::io,
+              fmt::format("{}: {} (look after this disk and who may write to it)", file.string(), doing),
+              sys);
 }
 
 class Descriptor {
@@ -47,7 +50,8 @@ class RealFile final : public DiskFile {
   Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) override {
     std::size_t done = 0;
     while (done < into.size()) {
-      const ssize_t n = ::pread(file_.get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+      const ssize_t n =
+          ::pread(file_.get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return file_error(path_, "cannot be read", errno);
       if (n == 0) break;
@@ -141,9 +145,10 @@ Result<void> check_private(int folder, const fs::path& path) {
   struct stat about {};
   if (::fstat(folder, &about) != 0) return file_error(path, "cannot be looked at", errno);
   if (about.st_uid != ::geteuid() || (about.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    return fail(Errc::invalid, fmt::format("cache:persist={}: others may write to this folder; give it to the user that the "
-                                           "server runs as, with mode 0700, or name another",
-                                           path.string()));
+    return fail(Errc::invalid,
+                fmt::format("cache:persist={}: others may write to this folder; give it to the user that the "
+                            "server runs as, with mode 0700, or name another",
+                            path.string()));
   return {};
 }
 
@@ -155,12 +160,14 @@ Result<std::shared_ptr<DiskFolder>> open_folder(const fs::path& path) {
   Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() < 0) return file_error(path, "the folder of cache:persist cannot be opened", errno);
   SMALTI_CHECK(check_private(folder.get(), path));
-  Descriptor lock(::openat(folder.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+  Descriptor lock(
+      ::openat(folder.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
   if (lock.get() < 0) return file_error(path / "lock", "cannot be opened", errno);
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return file_error(path / "lock", "cannot be locked", errno);
-    return fail(Errc::conflict, fmt::format("cache:persist={}: another server has this folder; give each a folder of its own",
-                                            path.string()));
+    return fail(Errc::conflict,
+                fmt::format("cache:persist={}: another server has this folder; give each a folder of its own",
+                            path.string()));
   }
   return std::shared_ptr<DiskFolder>(std::make_shared<RealFolder>(std::move(folder), std::move(lock), path));
 }

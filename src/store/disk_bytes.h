@@ -19,7 +19,8 @@ void store_at(std::span<std::byte> bytes, std::size_t at, T value) noexcept {
 template <std::unsigned_integral T>
 T load_at(std::span<const std::byte> bytes, std::size_t at) noexcept {
   T value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>(value | T{std::to_integer<T>(bytes[at + i])} << (8 * i));
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    value = static_cast<T>(value | T{std::to_integer<T>(bytes[at + i])} << (8 * i));
   return value;
 }
 

@@ -34,7 +34,8 @@ std::optional<std::uint64_t> number_of(std::string_view file, std::string_view e
 
 std::uint64_t sum(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
-std::vector<std::byte> encode(std::uint64_t number, std::string_view name, std::span<const std::byte> record) {
+std::vector<std::byte> encode(std::uint64_t number, std::string_view name,
+                              std::span<const std::byte> record) {
   std::vector<std::byte> out(head_bytes + name.size() + record.size());
   const std::span<std::byte> bytes(out);
   std::memcpy(out.data(), magic.data(), magic.size());
@@ -58,10 +59,12 @@ Result<NameEntry> decode(DiskFile& file, std::uint64_t number, std::string* name
   if (got < head.size() || std::memcmp(head.data(), magic.data(), magic.size()) != 0)
     return fail(Errc::corrupt, "this is no name of Smalti, or its head is damaged");
   if (const auto found = load_at<std::uint16_t>(head, 8); found != version)
-    return fail(Errc::incompatible, fmt::format("its format is {}, this program knows format {}", found, version));
+    return fail(Errc::incompatible,
+                fmt::format("its format is {}, this program knows format {}", found, version));
   const auto name_bytes = load_at<std::uint32_t>(head, 12), record_bytes = load_at<std::uint32_t>(head, 16);
-  if (load_at<std::uint64_t>(head, 56) != sum(std::span(head).first(56)) || load_at<std::uint64_t>(head, 24) != number ||
-      name_bytes == 0 || name_bytes > NameBook::most_name_bytes || record_bytes > NameBook::most_record_bytes)
+  if (load_at<std::uint64_t>(head, 56) != sum(std::span(head).first(56)) ||
+      load_at<std::uint64_t>(head, 24) != number || name_bytes == 0 ||
+      name_bytes > NameBook::most_name_bytes || record_bytes > NameBook::most_record_bytes)
     return fail(Errc::corrupt, "its head is damaged");
   NameEntry entry;
   entry.name.resize(name_bytes);
@@ -106,9 +109,10 @@ void NameBook::note(std::uint64_t number) {
   std::string name;
   auto entry = read(number, &name);
   if (entry && numbers_.emplace(entry->name, number).second) return;
-  Error why = entry ? Error{Errc::corrupt, fmt::format("{}: another file has the name `{}', too",
-                                                       (folder_->path() / file_name(number)).string(), shown(name))}
-                    : std::move(entry.error());
+  Error why =
+      entry ? Error{Errc::corrupt, fmt::format("{}: another file has the name `{}', too",
+                                               (folder_->path() / file_name(number)).string(), shown(name))}
+            : std::move(entry.error());
   damaged_.push_back({{name, std::move(why)}, number});
 }
 
@@ -143,7 +147,8 @@ Result<std::vector<NameEntry>> NameBook::all(std::vector<NameDamage>* damaged) c
 Result<std::vector<std::byte>> NameBook::get(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto found = numbers_.find(name);
-  if (found == numbers_.end()) return fail(Errc::unavailable, fmt::format("there is nothing under the name `{}'", shown(name)));
+  if (found == numbers_.end())
+    return fail(Errc::unavailable, fmt::format("there is nothing under the name `{}'", shown(name)));
   SMALTI_TRY(NameEntry entry, read(found->second, nullptr));
   return std::move(entry.bytes);
 }
@@ -152,14 +157,17 @@ Result<void> NameBook::put(std::string_view name, std::span<const std::byte> rec
   if (name.empty() || name.size() > most_name_bytes)
     return fail(Errc::invalid, fmt::format("a name has 1 to {} bytes, not {}", most_name_bytes, name.size()));
   if (record.size() > most_record_bytes)
-    return fail(Errc::limit, fmt::format("the record of `{}' has {} bytes; {} is the most", shown(name), record.size(),
-                                         most_record_bytes));
+    return fail(Errc::limit, fmt::format("the record of `{}' has {} bytes; {} is the most", shown(name),
+                                         record.size(), most_record_bytes));
   const std::lock_guard lock(mutex_);
   const auto known = numbers_.find(name);
-  const auto lost = std::find_if(damaged_.begin(), damaged_.end(), [&](const Damaged& each) { return each.what.name == name; });
+  const auto lost = std::find_if(damaged_.begin(), damaged_.end(),
+                                 [&](const Damaged& each) { return each.what.name == name; });
   if (known == numbers_.end() && lost == damaged_.end() && numbers_.size() >= most_names)
     return fail(Errc::limit, fmt::format("there are {} names already; delete some", numbers_.size()));
-  const std::uint64_t number = known != numbers_.end() ? known->second : lost != damaged_.end() ? lost->number : next_;
+  const std::uint64_t number = known != numbers_.end()  ? known->second
+                               : lost != damaged_.end() ? lost->number
+                                                        : next_;
   const std::string fresh = file_name(number, fresh_suffix);
   const auto written = [&]() -> Result<void> {
     SMALTI_TRY(const auto file, folder_->open(fresh, DiskFolder::Make::fresh));

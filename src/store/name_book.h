@@ -27,19 +27,20 @@ struct NameDamage {
   Error why;         // names the file
 };
 
-// Thread-safe. Each call waits for the disk: never on a network loop. What put() and remove() acknowledged survives a
-// crash; of one that was under way, all or nothing.
+// Thread-safe. Each call waits for the disk: never on a network loop. What put() and remove() acknowledged
+// survives a crash; of one that was under way, all or nothing.
 class NameBook {
  public:
   static constexpr std::size_t most_name_bytes = 4096;
   static constexpr std::size_t most_record_bytes = 16u << 20;
   static constexpr std::size_t most_names = 1u << 20;
 
-  // REQUIRES: the folder is this process's alone. Removes what a crash left half-written. Fails only when the folder cannot
-  // be listed; damaged records are told by damaged().
+  // REQUIRES: the folder is this process's alone. Removes what a crash left half-written. Fails only when the
+  // folder cannot be listed; damaged records are told by damaged().
   static Result<std::unique_ptr<NameBook>> open(std::shared_ptr<DiskFolder> folder);
 
-  // Every name and its record, by name. Records that got damaged since are told in `damaged` where it is not null.
+  // Every name and its record, by name. Records that got damaged since are told in `damaged` where it is not
+  // null.
   Result<std::vector<NameEntry>> all(std::vector<NameDamage>* damaged = nullptr) const;
   Result<std::vector<std::byte>> get(std::string_view name) const;  // unavailable: no such name
   // Replaces the record. The name may hold any bytes but must not be empty.

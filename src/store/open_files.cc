@@ -49,7 +49,9 @@ Result<std::shared_ptr<DiskFile>> OpenFiles::get(const ImageId& image, const std
   return file;
 }
 
-Result<std::shared_ptr<DiskFile>> OpenFiles::make(const std::string& name) { return open(name, DiskFolder::Make::fresh); }
+Result<std::shared_ptr<DiskFile>> OpenFiles::make(const std::string& name) {
+  return open(name, DiskFolder::Make::fresh);
+}
 
 void OpenFiles::keep(const ImageId& image, std::shared_ptr<DiskFile> file) {
   std::shared_ptr<DiskFile> closing;  // dies after the lock is given up

@@ -1,4 +1,5 @@
-// OpenFiles: the tile files that are open at this moment, a bounded number of them; the one used longest ago is closed first.
+// OpenFiles: the tile files that are open at this moment, a bounded number of them; the one used longest ago
+// is closed first.
 #pragma once
 
 #include <list>
@@ -13,8 +14,8 @@
 
 namespace smalti {
 
-// Thread-safe. Each open file takes one of Resource::file. One that is in use stays open, and counted, until its last user
-// is done.
+// Thread-safe. Each open file takes one of Resource::file. One that is in use stays open, and counted, until
+// its last user is done.
 class OpenFiles {
  public:
   // REQUIRES: the ledger outlives this and every file.

@@ -26,7 +26,8 @@ constexpr std::string_view format_start = "Smalti image folder, format ";
 
 class PersistedStore final : public TileStore {
  public:
-  PersistedStore(Ledger& ledger, TileHeap& heap, std::shared_ptr<DiskFolder> folder, const PersistOptions& options)
+  PersistedStore(Ledger& ledger, TileHeap& heap, std::shared_ptr<DiskFolder> folder,
+                 const PersistOptions& options)
       : ledger_(ledger),
         folder_(std::move(folder)),
         files_(folder_, ledger, options.open_files),
@@ -97,7 +98,8 @@ class PersistedStore final : public TileStore {
     tell({"persisted.corrupt", corrupt_.load(std::memory_order_relaxed)});
   }
 
-  void use(const std::optional<ImageId>& image, const std::function<void(const TierUse&)>& tell) const override {
+  void use(const std::optional<ImageId>& image,
+           const std::function<void(const TierUse&)>& tell) const override {
     const auto sum = figures(image);
     tell({"Persisted", folder_->path().string(), sum.tiles, sum.bytes});
   }
@@ -191,16 +193,17 @@ Result<void> check_format(DiskFolder& folder, const std::vector<std::string>& na
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), got);
   if (text == format_text) return {};
   if (text.starts_with(format_start) && text.ends_with('\n'))
-    return fail(Errc::incompatible,
-                fmt::format("cache:persist={}: this folder says `{}', this program knows format 1; use the program that wrote "
-                            "it, or name another folder",
-                            folder.path().string(), text.substr(0, text.size() - 1)));
+    return fail(Errc::incompatible, fmt::format("cache:persist={}: this folder says `{}', this program knows "
+                                                "format 1; use the program that wrote "
+                                                "it, or name another folder",
+                                                folder.path().string(), text.substr(0, text.size() - 1)));
   return write_format(folder);
 }
 
 }  // namespace
 
-Result<Persisted> open_persisted(Ledger& ledger, TileHeap& heap, std::shared_ptr<DiskFolder> folder, PersistOptions options) {
+Result<Persisted> open_persisted(Ledger& ledger, TileHeap& heap, std::shared_ptr<DiskFolder> folder,
+                                 PersistOptions options) {
   SMALTI_TRY(const auto names, folder->list());
   SMALTI_CHECK(check_format(*folder, names));
   Persisted out;

@@ -1,5 +1,5 @@
-// Images that outlive the process: tiles and names in a folder that a server is given with -define cache:persist=FOLDER.
-// doc/disk-format.md says byte for byte what stands there.
+// Images that outlive the process: tiles and names in a folder that a server is given with -define
+// cache:persist=FOLDER. doc/disk-format.md says byte for byte what stands there.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,10 @@
 namespace smalti {
 
 struct PersistOptions {
-  std::uint32_t open_files = 64;  // tile files kept open, at most; each takes one of Resource::file while it is
-  std::uint64_t waste = 4u << 20;  // bytes of replaced tiles that an image may have beyond what it holds, before its file is written anew
+  std::uint32_t open_files =
+      64;  // tile files kept open, at most; each takes one of Resource::file while it is
+  std::uint64_t waste = 4u << 20;  // bytes of replaced tiles that an image may have beyond what it holds,
+                                   // before its file is written anew
 };
 
 struct PersistedImage {
@@ -28,8 +30,8 @@ struct PersistedImage {
   std::string damage;       // empty: none that shows without reading the pixels
 };
 
-// What a folder holds. The store has every image of `images` open already. Those that nothing refers to are the caller's to
-// drop.
+// What a folder holds. The store has every image of `images` open already. Those that nothing refers to are
+// the caller's to drop.
 struct Persisted {
   StorePtr store;
   std::unique_ptr<NameBook> names;
@@ -39,17 +41,19 @@ struct Persisted {
 
 // The store: durable and conditional; waits. Room is taken from Resource::disk, for all that is in the files.
 //
-// An image has a file of its own from open() on. After sync(image) the image and all tiles put before survive a crash. An
-// image that was never synced is gone after a restart, and so may be what was put since the last sync; but what is got is
-// never torn, never older than what was synced, and no byte of it differs from what was put.
-// Damage is an error and never pixels: a tile whose bytes are not those that were put is Errc::corrupt and names file,
-// image and tile; so is every tile that may have stood in a damaged part of the file; so is all of an image whose file's
-// head is damaged. drop() removes a damaged image, too.
+// An image has a file of its own from open() on. After sync(image) the image and all tiles put before survive
+// a crash. An image that was never synced is gone after a restart, and so may be what was put since the last
+// sync; but what is got is never torn, never older than what was synced, and no byte of it differs from what
+// was put. Damage is an error and never pixels: a tile whose bytes are not those that were put is
+// Errc::corrupt and names file, image and tile; so is every tile that may have stood in a damaged part of the
+// file; so is all of an image whose file's head is damaged. drop() removes a damaged image, too.
 //
-// Fails when the folder cannot be had, belongs to another process, or is of another format. REQUIRES: Ledger outlives the
-// store, TileHeap also the tiles.
-Result<Persisted> open_persisted(Ledger&, TileHeap&, const std::filesystem::path& folder, PersistOptions options = {});
+// Fails when the folder cannot be had, belongs to another process, or is of another format. REQUIRES: Ledger
+// outlives the store, TileHeap also the tiles.
+Result<Persisted> open_persisted(Ledger&, TileHeap&, const std::filesystem::path& folder,
+                                 PersistOptions options = {});
 // The same over a folder of any kind: for tests.
-Result<Persisted> open_persisted(Ledger&, TileHeap&, std::shared_ptr<DiskFolder>, PersistOptions options = {});
+Result<Persisted> open_persisted(Ledger&, TileHeap&, std::shared_ptr<DiskFolder>,
+                                 PersistOptions options = {});
 
 }  // namespace smalti

@@ -15,8 +15,9 @@ using namespace tile_file;
 
 namespace {
 
-constexpr std::uint64_t clock_leap = 1ull << 32;  // over generations that a crash made us forget; twice at most
-constexpr std::size_t piece = 1u << 20;           // bytes copied at once
+constexpr std::uint64_t clock_leap = 1ull
+                                     << 32;  // over generations that a crash made us forget; twice at most
+constexpr std::size_t piece = 1u << 20;      // bytes copied at once
 
 Result<void> write_mark(DiskFile& file, const Mark& mark, std::uint64_t salt) {
   return file.write(mark_at(mark.serial), encode(mark, salt));
@@ -38,7 +39,8 @@ std::uint64_t random_salt() {
 }
 
 // Copies pixels as they are: whoever gets them checks them.
-Result<void> copy_pixels(DiskFile& from, std::uint64_t from_at, DiskFile& to, std::uint64_t to_at, std::uint64_t bytes) {
+Result<void> copy_pixels(DiskFile& from, std::uint64_t from_at, DiskFile& to, std::uint64_t to_at,
+                         std::uint64_t bytes) {
   std::vector<std::byte> some(std::min<std::uint64_t>(piece, bytes));
   for (std::uint64_t done = 0; done < bytes;) {
     const auto now = std::span(some).first(std::min<std::uint64_t>(some.size(), bytes - done));
@@ -66,7 +68,8 @@ Result<std::unique_ptr<TileFile>> TileFile::make(Parts parts, const ImageId& ima
   return out;
 }
 
-std::unique_ptr<TileFile> TileFile::recover(Parts parts, const ImageId& image, std::vector<std::string>& complaints) {
+std::unique_ptr<TileFile> TileFile::recover(Parts parts, const ImageId& image,
+                                            std::vector<std::string>& complaints) {
   std::unique_ptr<TileFile> out(new TileFile(parts, image));
   out->named_ = true;
   if (auto loaded = out->load(complaints); !loaded) {
@@ -92,7 +95,8 @@ Result<void> TileFile::load(std::vector<std::string>& complaints) {
   // What is cut off must not come back behind what is added next.
   if (found.whole != size || found.end != size) SMALTI_CHECK(opened->sync());
   if (found.cut > 0 && found.damage.empty())
-    complaints.push_back(fmt::format("{}: {} bytes at its end were never acknowledged and are cut off", place(), found.cut));
+    complaints.push_back(
+        fmt::format("{}: {} bytes at its end were never acknowledged and are cut off", place(), found.cut));
   if (!found.damage.empty()) {
     damage_ = fmt::format("{} is damaged: {}", place(), found.damage);
     complaints.push_back(damage_ + "; what is lost is an error to whoever asks for it");
@@ -119,8 +123,8 @@ Result<void> TileFile::usable() const {
 }
 
 tl::unexpected<Error> TileFile::damaged(const TileKey& key, std::string_view how) const {
-  return fail(Errc::corrupt, fmt::format("{}: {} is damaged: {}; put the image again, or restore the file", text(key), place(),
-                                         how));
+  return fail(Errc::corrupt, fmt::format("{}: {} is damaged: {}; put the image again, or restore the file",
+                                         text(key), place(), how));
 }
 
 Result<std::shared_ptr<DiskFile>> TileFile::file() { return parts_.files.get(image_, file_name()); }
@@ -133,11 +137,13 @@ Result<std::optional<Tile>> TileFile::get(const TileKey& key) {
     const std::lock_guard lock(mutex_);
     const auto found = index_.find(cell_of(key));
     if (found == index_.end()) {
-      if (incomplete_ && !removed_) return damaged(key, "records were lost, and this tile may be one of them");
+      if (incomplete_ && !removed_)
+        return damaged(key, "records were lost, and this tile may be one of them");
       return std::optional<Tile>();
     }
     at = found->second;
-    if (at.offset < doubt_) return damaged(key, "records were lost, and a newer one of this tile may be one of them");
+    if (at.offset < doubt_)
+      return damaged(key, "records were lost, and a newer one of this tile may be one of them");
     SMALTI_TRY(from, file());
   }
   RecordBytes head{};
@@ -149,7 +155,8 @@ Result<std::optional<Tile>> TileFile::get(const TileKey& key) {
   SMALTI_TRY(got, from->read(at.offset + record_bytes, draft.bytes()));
   if (got < draft.bytes().size()) return damaged(key, "it ends within the tile");
   const Tile tile = std::move(draft).freeze();
-  if (tile.computed_checksum() != record->checksum) return damaged(key, "the tile's bytes are not those that were written");
+  if (tile.computed_checksum() != record->checksum)
+    return damaged(key, "the tile's bytes are not those that were written");
   return std::optional<Tile>(tile.marked_with(record->checksum));
 }
 
@@ -166,7 +173,9 @@ Result<void> TileFile::append(DiskFile& to, const Record& record, const Tile& ti
   SMALTI_CHECK(to.write(record.offset + record_bytes, tile.bytes()));
   const std::uint64_t padding = record.stored_bytes() - record_bytes - record.pixel_bytes();
   const RecordBytes zero{};
-  return padding == 0 ? Result<void>() : to.write(record.offset + record.stored_bytes() - padding, std::span(zero).first(padding));
+  return padding == 0
+             ? Result<void>()
+             : to.write(record.offset + record.stored_bytes() - padding, std::span(zero).first(padding));
 }
 
 Result<Generation> TileFile::put(const TilePut& one) {
@@ -189,14 +198,18 @@ Result<Generation> TileFile::put(const TilePut& one) {
     if (one.only_if && static_cast<std::uint64_t>(*one.only_if) != (old ? old->generation : 0))
       return fail(Errc::conflict, fmt::format("{} was changed by another writer", text(one.key)));
     if (!one.tile && !old) return Generation::none;
-    record = {.taken_away = !one.tile, .replaces = old.has_value(), .cell = cell_of(one.key), .generation = clock_ + 1,
+    record = {.taken_away = !one.tile,
+              .replaces = old.has_value(),
+              .cell = cell_of(one.key),
+              .generation = clock_ + 1,
               .offset = end_};
     if (one.tile) {
       record.size = one.tile.pixels().size;
       record.format = one.tile.pixels().format;
       record.checksum = one.tile.checksum();
     }
-    SMALTI_TRY(Hold hold, room_for(record.stored_bytes(), !one.tile || (old && old->pixel_bytes >= one.tile.charge())));
+    SMALTI_TRY(Hold hold,
+               room_for(record.stored_bytes(), !one.tile || (old && old->pixel_bytes >= one.tile.charge())));
     if (auto done = append(*to, record, one.tile); !done) {
       (void)to->resize(end_);
       return pass(std::move(done.error()));
@@ -212,7 +225,8 @@ Result<Generation> TileFile::put(const TilePut& one) {
       stored_ -= (record_bytes + old->pixel_bytes + record_bytes - 1) / record_bytes * record_bytes;
     }
     if (one.tile) {
-      index_[record.cell] = {record.offset, record.generation, static_cast<std::uint32_t>(record.pixel_bytes())};
+      index_[record.cell] = {record.offset, record.generation,
+                             static_cast<std::uint32_t>(record.pixel_bytes())};
       bytes_ += record.pixel_bytes();
       stored_ += record.stored_bytes();
     } else {
@@ -292,13 +306,15 @@ void TileFile::rewrite() {
   (void)parts_.folder.remove(copy_name_of(image_));
 }
 
-// Into a second file, which takes the place of the first when it is whole and on the disk. REQUIRES: syncing_ and writing_.
+// Into a second file, which takes the place of the first when it is whole and on the disk. REQUIRES: syncing_
+// and writing_.
 Result<void> TileFile::rewrite_now() {
   Hold hold = parts_.ledger.charge(Resource::disk, records_at + stored_);
   SMALTI_TRY(const auto from, file());
   SMALTI_TRY(const auto to, parts_.files.make(copy_name_of(image_)));
   std::vector<std::pair<Cell, Place>> order(index_.begin(), index_.end());
-  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second.offset < b.second.offset; });
+  std::sort(order.begin(), order.end(),
+            [](const auto& a, const auto& b) { return a.second.offset < b.second.offset; });
   Mark mark{.serial = serial_ + 1, .clock = clock_, .records = order.size()};
   SMALTI_CHECK(begin(*to, head_, mark));
   Index index;
@@ -310,7 +326,8 @@ Result<void> TileFile::rewrite_now() {
     record->offset = mark.end;
     record->replaces = false;
     SMALTI_CHECK(to->write(mark.end, encode(*record, head_.salt)));
-    SMALTI_CHECK(copy_pixels(*from, at.offset + record_bytes, *to, mark.end + record_bytes, record->pixel_bytes()));
+    SMALTI_CHECK(
+        copy_pixels(*from, at.offset + record_bytes, *to, mark.end + record_bytes, record->pixel_bytes()));
     index[cell] = {mark.end, at.generation, at.pixel_bytes};
     mark.end += record->stored_bytes();
   }

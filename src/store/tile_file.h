@@ -28,14 +28,15 @@ class TileFile {
     std::uint64_t tiles = 0, bytes = 0;
   };
 
-  // What files are called. A new one keeps its first name until its first sync, so that a crash before leaves nothing that
-  // looks like an image; a copy is one that is being written anew.
+  // What files are called. A new one keeps its first name until its first sync, so that a crash before leaves
+  // nothing that looks like an image; a copy is one that is being written anew.
   static std::string name_of(const ImageId& image) { return image.text() + ".tiles"; }
   static std::string new_name_of(const ImageId& image) { return image.text() + ".new"; }
   static std::string copy_name_of(const ImageId& image) { return image.text() + ".copy"; }
 
   static Result<std::unique_ptr<TileFile>> make(Parts, const ImageId&, const ImageSpec&);
-  // Of a file that an earlier process left. One that cannot be read becomes an image whose every use is an error.
+  // Of a file that an earlier process left. One that cannot be read becomes an image whose every use is an
+  // error.
   static std::unique_ptr<TileFile> recover(Parts, const ImageId&, std::vector<std::string>& complaints);
 
   const ImageId& image() const noexcept { return image_; }
@@ -77,7 +78,7 @@ class TileFile {
 
   std::mutex syncing_;
   // Guarded by syncing_.
-  std::uint64_t serial_ = 0;     // of the last mark
+  std::uint64_t serial_ = 0;  // of the last mark
   std::uint64_t synced_end_ = 0;
   std::uint64_t waste_found_ = 0;  // when rewriting last failed: not tried again before it has doubled
 
@@ -85,15 +86,16 @@ class TileFile {
   // Guarded by writing_.
   std::uint64_t end_ = tile_file::records_at;
   std::uint64_t clock_ = 0, records_ = 0, replacing_ = 0;
-  std::optional<Error> failed_;  // what was written may not have reached the disk: nothing more is acknowledged
+  std::optional<Error>
+      failed_;  // what was written may not have reached the disk: nothing more is acknowledged
   Hold hold_;
   std::atomic<bool> named_{false};  // changed with syncing_
 
   mutable std::mutex mutex_;  // also held while the file changes its name, or is opened by it
   // Guarded by mutex_.
   tile_file::Index index_;
-  std::uint64_t bytes_ = 0;         // of pixels
-  std::uint64_t stored_ = 0;        // of records that count
+  std::uint64_t bytes_ = 0;   // of pixels
+  std::uint64_t stored_ = 0;  // of records that count
   bool removed_ = false;
 };
 

@@ -19,11 +19,14 @@ namespace {
 constexpr std::string_view head_magic = "SMALTI-T";
 constexpr std::string_view mark_magic = "MARK";
 constexpr std::string_view record_magic = "TILE";
-constexpr std::uint8_t our_order = std::endian::native == std::endian::little ? little_endian_pixels : big_endian_pixels;
+constexpr std::uint8_t our_order =
+    std::endian::native == std::endian::little ? little_endian_pixels : big_endian_pixels;
 constexpr std::uint8_t kind_tile = 1, kind_taken_away = 2;
 constexpr std::uint8_t flag_replaces = 1;
 
-void put_text(std::span<std::byte> bytes, std::string_view text) { std::memcpy(bytes.data(), text.data(), text.size()); }
+void put_text(std::span<std::byte> bytes, std::string_view text) {
+  std::memcpy(bytes.data(), text.data(), text.size());
+}
 bool begins(std::span<const std::byte> bytes, std::string_view text) {
   return std::memcmp(bytes.data(), text.data(), text.size()) == 0;
 }
@@ -59,16 +62,21 @@ HeadBytes encode(const Head& head) {
 }
 
 Result<Head> decode_head(std::span<const std::byte, head_bytes> in) {
-  if (!begins(in, head_magic)) return fail(Errc::corrupt, "this is no tile file of Smalti, or its head is damaged");
+  if (!begins(in, head_magic))
+    return fail(Errc::corrupt, "this is no tile file of Smalti, or its head is damaged");
   const auto found = load_at<std::uint16_t>(in, 8);
   if (found != version)
-    return fail(Errc::incompatible, fmt::format("its format is {}, this program knows format {}; use the program that wrote it",
-                                                found, version));
-  if (const auto order = load_at<std::uint8_t>(in, 10); order != our_order)
     return fail(Errc::incompatible,
-                fmt::format("its pixels are {}-endian, this machine is {}-endian; use it where it was written",
-                            order == big_endian_pixels ? "big" : order == little_endian_pixels ? "little" : "oddly",
-                            our_order == big_endian_pixels ? "big" : "little"));
+                fmt::format("its format is {}, this program knows format {}; use the program that wrote it",
+                            found, version));
+  if (const auto order = load_at<std::uint8_t>(in, 10); order != our_order)
+    return fail(
+        Errc::incompatible,
+        fmt::format("its pixels are {}-endian, this machine is {}-endian; use it where it was written",
+                    order == big_endian_pixels      ? "big"
+                    : order == little_endian_pixels ? "little"
+                                                    : "oddly",
+                    our_order == big_endian_pixels ? "big" : "little"));
   if (!sealed(in, 0)) return fail(Errc::corrupt, "its head is damaged");
   Head head;
   std::copy_n(in.begin() + 16, head.image.raw.size(), head.image.raw.begin());
@@ -77,7 +85,8 @@ Result<Head> decode_head(std::span<const std::byte, head_bytes> in) {
   head.spec.format = {static_cast<Sample>(load_at<std::uint8_t>(in, 48)), load_at<std::uint8_t>(in, 49),
                       load_at<std::uint16_t>(in, 50)};
   head.salt = load_at<std::uint64_t>(in, 56);
-  if (auto sound = head.spec.check(); !sound) return fail(Errc::corrupt, "its head is wrong: " + sound.error().what);
+  if (auto sound = head.spec.check(); !sound)
+    return fail(Errc::corrupt, "its head is wrong: " + sound.error().what);
   return head;
 }
 
@@ -95,8 +104,9 @@ MarkBytes encode(const Mark& mark, std::uint64_t salt) {
 
 std::optional<Mark> decode_mark(std::span<const std::byte, mark_bytes> in, std::uint64_t salt) {
   if (!begins(in, mark_magic) || !sealed(in, salt)) return std::nullopt;
-  const Mark mark{load_at<std::uint64_t>(in, 8), load_at<std::uint64_t>(in, 16), load_at<std::uint64_t>(in, 24),
-                  load_at<std::uint64_t>(in, 32), load_at<std::uint64_t>(in, 40)};
+  const Mark mark{load_at<std::uint64_t>(in, 8), load_at<std::uint64_t>(in, 16),
+                  load_at<std::uint64_t>(in, 24), load_at<std::uint64_t>(in, 32),
+                  load_at<std::uint64_t>(in, 40)};
   if (mark.end < records_at || mark.end % record_bytes != 0) return std::nullopt;
   return mark;
 }
@@ -121,21 +131,26 @@ RecordBytes encode(const Record& record, std::uint64_t salt) {
   return out;
 }
 
-std::optional<Record> decode_record(std::span<const std::byte, record_bytes> in, std::uint64_t salt, std::uint64_t offset) {
+std::optional<Record> decode_record(std::span<const std::byte, record_bytes> in, std::uint64_t salt,
+                                    std::uint64_t offset) {
   if (!begins(in, record_magic) || !sealed(in, salt)) return std::nullopt;
-  const auto kind = load_at<std::uint8_t>(in, 4), flags = load_at<std::uint8_t>(in, 5), sample = load_at<std::uint8_t>(in, 6);
+  const auto kind = load_at<std::uint8_t>(in, 4), flags = load_at<std::uint8_t>(in, 5),
+             sample = load_at<std::uint8_t>(in, 6);
   Record record;
   record.taken_away = kind == kind_taken_away;
   record.replaces = (flags & flag_replaces) != 0;
   record.format = {static_cast<Sample>(sample), load_at<std::uint8_t>(in, 7), load_at<std::uint16_t>(in, 8)};
-  record.cell = {load_at<std::uint32_t>(in, 12), load_at<std::uint32_t>(in, 16), load_at<std::uint32_t>(in, 20)};
+  record.cell = {load_at<std::uint32_t>(in, 12), load_at<std::uint32_t>(in, 16),
+                 load_at<std::uint32_t>(in, 20)};
   record.size = {load_at<std::uint32_t>(in, 24), load_at<std::uint32_t>(in, 28)};
   record.generation = load_at<std::uint64_t>(in, 32);
   record.checksum = load_at<std::uint64_t>(in, 40);
   record.offset = load_at<std::uint64_t>(in, 48);
-  if ((kind != kind_tile && kind != kind_taken_away) || sample >= sample_kinds || record.offset != offset) return std::nullopt;
+  if ((kind != kind_tile && kind != kind_taken_away) || sample >= sample_kinds || record.offset != offset)
+    return std::nullopt;
   const auto bytes = checked_mul<std::uint64_t>(record.size.area(), record.format.pixel_bytes());
-  if (!bytes || *bytes > std::numeric_limits<std::uint32_t>::max() || (*bytes == 0) != record.taken_away) return std::nullopt;
+  if (!bytes || *bytes > std::numeric_limits<std::uint32_t>::max() || (*bytes == 0) != record.taken_away)
+    return std::nullopt;
   return record;
 }
 

@@ -1,4 +1,5 @@
-// The bytes of a tile file: its head, its marks, and the records of its tiles. Pure; doc/disk-format.md has the tables.
+// The bytes of a tile file: its head, its marks, and the records of its tiles. Pure; doc/disk-format.md has
+// the tables.
 #pragma once
 
 #include <array>
@@ -16,7 +17,8 @@ inline constexpr std::uint16_t version = 1;
 inline constexpr std::size_t head_bytes = 512;
 inline constexpr std::size_t mark_bytes = 512;
 inline constexpr std::size_t record_bytes = 64;  // before the pixels; records begin at multiples of it
-inline constexpr std::uint64_t block = 4096;     // head and marks have a block each, so that one damage hits one of them
+inline constexpr std::uint64_t block =
+    4096;  // head and marks have a block each, so that one damage hits one of them
 inline constexpr std::uint64_t records_at = 3 * block;
 
 using HeadBytes = std::array<std::byte, head_bytes>;
@@ -33,7 +35,8 @@ HeadBytes encode(const Head&);
 // incompatible: another version or byte order; corrupt: not a head that was written. Neither names the file.
 Result<Head> decode_head(std::span<const std::byte, head_bytes>);
 
-// How far the file is known to be on the disk. The one of the higher serial holds; it is written where the lower one is.
+// How far the file is known to be on the disk. The one of the higher serial holds; it is written where the
+// lower one is.
 struct Mark {
   std::uint64_t serial = 0;
   std::uint64_t end = records_at;  // of the last record
@@ -65,6 +68,7 @@ struct Record {
 
 RecordBytes encode(const Record&, std::uint64_t salt);
 // Nullopt for anything that was not written at this offset. Pixels are at most 4 GiB.
-std::optional<Record> decode_record(std::span<const std::byte, record_bytes>, std::uint64_t salt, std::uint64_t offset);
+std::optional<Record> decode_record(std::span<const std::byte, record_bytes>, std::uint64_t salt,
+                                    std::uint64_t offset);
 
 }  // namespace smalti::tile_file

@@ -21,7 +21,8 @@ bool all_zero(std::span<const std::byte> bytes) {
 
 class Scanner {
  public:
-  Scanner(DiskFile& file, const Head& head, std::uint64_t size) : file_(file), salt_(head.salt), size_(size) {}
+  Scanner(DiskFile& file, const Head& head, std::uint64_t size)
+      : file_(file), salt_(head.salt), size_(size) {}
 
   Result<Scan> run() {
     SMALTI_CHECK(read_marks());
@@ -53,7 +54,8 @@ class Scanner {
     return {};
   }
 
-  // Up to where the mark vouches for it: what is not a record there is damage, and the next one is looked for.
+  // Up to where the mark vouches for it: what is not a record there is damage, and the next one is looked
+  // for.
   Result<void> vouched() {
     const std::uint64_t until = std::min(out_.mark.end, size_);
     while (at_ < until) {
@@ -121,7 +123,8 @@ class Scanner {
     last_lost_ = until;
     if (++holes_ <= 8) add(fmt::format("bytes {} to {} are no records any more", from, until));
   }
-  // Nothing is ever put into these bytes, so that the next scan, too, sees that something was lost before them.
+  // Nothing is ever put into these bytes, so that the next scan, too, sees that something was lost before
+  // them.
   void gap(std::uint64_t from) {
     const std::uint64_t until = (from + record_bytes - 1) / record_bytes * record_bytes + record_bytes;
     gap_at_ = std::min(gap_at_, at_);
@@ -141,7 +144,8 @@ class Scanner {
     }
     const std::size_t in = offset - window_at_;
     if (window_bytes_ < in + record_bytes) return std::optional<Record>();
-    auto record = decode_record(std::span<const std::byte, record_bytes>(window_.data() + in, record_bytes), salt_, offset);
+    auto record = decode_record(std::span<const std::byte, record_bytes>(window_.data() + in, record_bytes),
+                                salt_, offset);
     if (record && record->generation <= last_generation_) record.reset();
     return record;
   }
@@ -154,9 +158,10 @@ class Scanner {
       SMALTI_TRY(const std::size_t got, file_.read(at, bytes));
       if (got < record_bytes) break;
       for (std::size_t in = 0; in + record_bytes <= got; in += record_bytes) {
-        const auto record =
-            decode_record(std::span<const std::byte, record_bytes>(bytes.data() + in, record_bytes), salt_, at + in);
-        if (!record || record->generation <= last_generation_ || at + in + record->stored_bytes() > until) continue;
+        const auto record = decode_record(
+            std::span<const std::byte, record_bytes>(bytes.data() + in, record_bytes), salt_, at + in);
+        if (!record || record->generation <= last_generation_ || at + in + record->stored_bytes() > until)
+          continue;
         at_ = at + in;
         return {};
       }
@@ -167,11 +172,13 @@ class Scanner {
   }
 
   Result<std::uint64_t> pixels_sum(const Record& record) {
-    const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), &XXH3_freeState);
+    const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                                &XXH3_freeState);
     XXH3_64bits_reset(state.get());
     std::vector<std::byte> bytes(std::min<std::uint64_t>(piece, record.pixel_bytes()));
     for (std::uint64_t done = 0; done < record.pixel_bytes();) {
-      const auto into = std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), record.pixel_bytes() - done));
+      const auto into =
+          std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), record.pixel_bytes() - done));
       SMALTI_TRY(const std::size_t got, file_.read(record.offset + record_bytes + done, into));
       if (got < into.size()) return record.checksum + 1;
       XXH3_64bits_update(state.get(), into.data(), into.size());

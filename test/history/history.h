@@ -1,9 +1,10 @@
 // A history of reads and writes of tiles by many threads, and what is wrong with it.
 //
-// Each write of a key writes a version of its own. A read may return what was written last, or what is being written while it
-// runs. It must not return what nobody wrote, a mixture, or something that was over and replaced before it began: neither
-// another's, nor its own client's, nor older than what somebody had read before it began. A write that failed may have happened
-// at any time since it began. A read that failed says nothing.
+// Each write of a key writes a version of its own. A read may return what was written last, or what is being
+// written while it runs. It must not return what nobody wrote, a mixture, or something that was over and
+// replaced before it began: neither another's, nor its own client's, nor older than what somebody had read
+// before it began. A write that failed may have happened at any time since it began. A read that failed says
+// nothing.
 #pragma once
 
 #include <algorithm>
@@ -52,8 +53,10 @@ class History {
     std::vector<const Event*> reads;
 
     void judge(std::vector<std::string>& wrong, std::size_t most) {
-      std::sort(reads.begin(), reads.end(), [](const Event* a, const Event* b) { return a->begun < b->begun; });
-      // Of the writes that had ended by a moment, the one that began last; and the same for what reads that had ended saw.
+      std::sort(reads.begin(), reads.end(),
+                [](const Event* a, const Event* b) { return a->begun < b->begun; });
+      // Of the writes that had ended by a moment, the one that began last; and the same for what reads that
+      // had ended saw.
       std::vector<const Event*> by_end;
       for (const auto& [version, write] : writes)
         if (write->ended != never) by_end.push_back(write);
@@ -76,10 +79,11 @@ class History {
       }
     }
 
-    void judge(const Event& read, const Event* latest, const Event* latest_seen, std::vector<std::string>& wrong) const {
+    void judge(const Event& read, const Event* latest, const Event* latest_seen,
+               std::vector<std::string>& wrong) const {
       const auto say = [&](const std::string& what) {
-        wrong.push_back("client " + std::to_string(read.client) + ", key " + std::to_string(read.key) + ", read at " +
-                        std::to_string(read.begun) + ": " + what);
+        wrong.push_back("client " + std::to_string(read.client) + ", key " + std::to_string(read.key) +
+                        ", read at " + std::to_string(read.begun) + ": " + what);
       };
       if (!read.version) return say("a mixture, or foreign pixels");
       const auto found = writes.find(*read.version);
@@ -87,15 +91,19 @@ class History {
         if (latest) say("absent, though version " + std::to_string(*latest->version) + " was written");
         return;
       }
-      if (found == writes.end()) return say("version " + std::to_string(*read.version) + " was never written");
+      if (found == writes.end())
+        return say("version " + std::to_string(*read.version) + " was never written");
       const Event& write = *found->second;
-      if (write.begun > read.ended) return say("version " + std::to_string(*read.version) + " was not written yet");
+      if (write.begun > read.ended)
+        return say("version " + std::to_string(*read.version) + " was not written yet");
       if (latest && write.ended < latest->begun)
-        say("version " + std::to_string(*read.version) + " is older than " + std::to_string(*latest->version) +
-            (latest->client == read.client ? ", which the same client had written" : ", which had been written"));
+        say("version " + std::to_string(*read.version) + " is older than " +
+            std::to_string(*latest->version) +
+            (latest->client == read.client ? ", which the same client had written"
+                                           : ", which had been written"));
       else if (latest_seen && write.ended < latest_seen->begun)
-        say("version " + std::to_string(*read.version) + " is older than " + std::to_string(*latest_seen->version) +
-            ", which had been read");
+        say("version " + std::to_string(*read.version) + " is older than " +
+            std::to_string(*latest_seen->version) + ", which had been read");
     }
   };
 };

@@ -11,15 +11,18 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-Event write(std::uint64_t version, Moment begun, Moment ended, std::uint32_t client = 1, std::uint64_t key = 1) {
+Event write(std::uint64_t version, Moment begun, Moment ended, std::uint32_t client = 1,
+            std::uint64_t key = 1) {
   return {Event::Kind::write, client, key, version, begun, ended};
 }
-Event read(std::optional<std::uint64_t> version, Moment begun, Moment ended, std::uint32_t client = 1, std::uint64_t key = 1) {
+Event read(std::optional<std::uint64_t> version, Moment begun, Moment ended, std::uint32_t client = 1,
+           std::uint64_t key = 1) {
   return {Event::Kind::read, client, key, version, begun, ended};
 }
 
 TEST(History, OfOneThingAfterAnotherIsSound) {
-  EXPECT_THAT(History::judge({read(0, 1, 2), write(5, 3, 4), read(5, 5, 6), write(6, 7, 8), read(6, 9, 10)}), IsEmpty());
+  EXPECT_THAT(History::judge({read(0, 1, 2), write(5, 3, 4), read(5, 5, 6), write(6, 7, 8), read(6, 9, 10)}),
+              IsEmpty());
 }
 
 TEST(History, WhatIsWrittenMeanwhileMayBeReadOrNot) {
@@ -27,8 +30,10 @@ TEST(History, WhatIsWrittenMeanwhileMayBeReadOrNot) {
 }
 
 TEST(History, WritesAtTheSameTimeMayWinInAnyOrder) {
-  EXPECT_THAT(History::judge({write(5, 1, 10), write(6, 2, 9, 2), read(5, 11, 12), read(5, 13, 14)}), IsEmpty());
-  EXPECT_THAT(History::judge({write(5, 1, 10), write(6, 2, 9, 2), read(6, 11, 12), read(6, 13, 14)}), IsEmpty());
+  EXPECT_THAT(History::judge({write(5, 1, 10), write(6, 2, 9, 2), read(5, 11, 12), read(5, 13, 14)}),
+              IsEmpty());
+  EXPECT_THAT(History::judge({write(5, 1, 10), write(6, 2, 9, 2), read(6, 11, 12), read(6, 13, 14)}),
+              IsEmpty());
 }
 
 TEST(History, AWriteThatFailedMayHaveHappenedAnyTime) {
@@ -46,11 +51,13 @@ TEST(History, FindsAMixture) {
 }
 
 TEST(History, FindsWhatIsOlderThanItsOwnClientWrote) {
-  EXPECT_THAT(History::judge({write(5, 1, 2), write(6, 3, 4), read(5, 5, 6)}), ElementsAre(HasSubstr("same client")));
+  EXPECT_THAT(History::judge({write(5, 1, 2), write(6, 3, 4), read(5, 5, 6)}),
+              ElementsAre(HasSubstr("same client")));
 }
 
 TEST(History, FindsWhatIsOlderThanAnotherWrote) {
-  EXPECT_THAT(History::judge({write(5, 1, 2), write(6, 3, 4, 2), read(5, 5, 6)}), ElementsAre(HasSubstr("had been written")));
+  EXPECT_THAT(History::judge({write(5, 1, 2), write(6, 3, 4, 2), read(5, 5, 6)}),
+              ElementsAre(HasSubstr("had been written")));
 }
 
 TEST(History, FindsWhatIsOlderThanWhatWasReadBefore) {
@@ -63,7 +70,8 @@ TEST(History, FindsLostWrites) {
 }
 
 TEST(History, KeysAreApart) {
-  EXPECT_THAT(History::judge({write(5, 1, 2), write(6, 3, 4, 1, 2), read(5, 5, 6), read(6, 7, 8, 1, 2)}), IsEmpty());
+  EXPECT_THAT(History::judge({write(5, 1, 2), write(6, 3, 4, 1, 2), read(5, 5, 6), read(6, 7, 8, 1, 2)}),
+              IsEmpty());
   EXPECT_THAT(History::judge({write(5, 1, 2), read(5, 3, 4, 1, 2)}), ElementsAre(HasSubstr("never written")));
 }
 

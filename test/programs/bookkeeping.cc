@@ -1,9 +1,12 @@
-// smalti_bookkeeping: puts a million very small tiles of one image, so that what is kept beside the pixels shows.
+// smalti_bookkeeping: puts a million very small tiles of one image, so that what is kept beside the pixels
+// shows.
 //
-//   smalti_bookkeeping --store memory|disk|persisted|servers [--hosts 127.0.0.1:6668,...] [--replicas 1] [--tiles 1000000]
+//   smalti_bookkeeping --store memory|disk|persisted|servers [--hosts 127.0.0.1:6668,...] [--replicas 1]
+//   [--tiles 1000000]
 //
-// Prints how many bytes this process grew for each tile, pixels (256 bytes) included where they are here, and then waits for its
-// standard input to end, so that others may look at the servers. bench/bookkeeping.py runs it.
+// Prints how many bytes this process grew for each tile, pixels (256 bytes) included where they are here, and
+// then waits for its standard input to end, so that others may look at the servers. bench/bookkeeping.py runs
+// it.
 #include <malloc.h>
 #include <unistd.h>
 
@@ -45,7 +48,8 @@ struct Bed {
     const std::string& kind = options.at("--store");
     if (kind == "memory") store = memory_store(*ledger);
     if (kind == "disk") store = disk_store(*ledger, heap, std::filesystem::temp_directory_path()).value();
-    if (kind == "persisted") store = std::move(open_persisted(*ledger, heap, options.at("--folder")).value().store);
+    if (kind == "persisted")
+      store = std::move(open_persisted(*ledger, heap, options.at("--folder")).value().store);
     if (kind == "servers") store = servers(options);
   }
 
@@ -55,7 +59,8 @@ struct Bed {
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t comma = std::min(text.find(',', at), text.size());
       const std::size_t colon = text.rfind(':', comma);
-      cluster.hosts.push_back({text.substr(at, colon - at), static_cast<std::uint16_t>(std::stoi(text.substr(colon + 1)))});
+      cluster.hosts.push_back(
+          {text.substr(at, colon - at), static_cast<std::uint16_t>(std::stoi(text.substr(colon + 1)))});
       at = comma + 1;
     }
     cluster.secret = Secret("passphrase");
@@ -77,7 +82,8 @@ int run(const Options& options) {
   Bed bed(options);
   const ImageId image = ImageId::fresh();
   const ImageSpec spec{{1000 * side, (tiles + 999) / 1000 * side}, {Sample::u8, 1, 0}, {side, side}};
-  if (auto opened = bed.store->open({}, image, spec); !opened) return std::fprintf(stderr, "%s\n", opened.error().what.c_str());
+  if (auto opened = bed.store->open({}, image, spec); !opened)
+    return std::fprintf(stderr, "%s\n", opened.error().what.c_str());
   constexpr std::uint32_t batch = 512;
   std::uint64_t before = 0;
   for (std::uint32_t n = 0; n < tiles; n += batch) {

@@ -1,8 +1,10 @@
 // smalti_fairness: many alike clients on one server at the same time, and what each of them gets of it.
 //
-//   smalti_fairness --host 127.0.0.1:6668 [--clients 64] [--seconds 5] [--work get|put|mixed] [--batch 8] [--side 256]
+//   smalti_fairness --host 127.0.0.1:6668 [--clients 64] [--seconds 5] [--work get|put|mixed] [--batch 8]
+//   [--side 256]
 //
-// Prints one line: tiles a second in all, and the least, mean and most that a client got. bench/fairness.py runs it.
+// Prints one line: tiles a second in all, and the least, mean and most that a client got. bench/fairness.py
+// runs it.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -23,17 +25,22 @@ namespace smalti {
 namespace {
 
 struct Options {
-  std::map<std::string, std::string> given{{"--clients", "64"}, {"--seconds", "5"}, {"--work", "mixed"}, {"--batch", "8"},
+  std::map<std::string, std::string> given{{"--clients", "64"}, {"--seconds", "5"},
+                                           {"--work", "mixed"}, {"--batch", "8"},
                                            {"--side", "256"},   {"--secret", "passphrase"}};
-  std::uint32_t number(const std::string& name) const { return static_cast<std::uint32_t>(std::stoul(given.at(name))); }
+  std::uint32_t number(const std::string& name) const {
+    return static_cast<std::uint32_t>(std::stoul(given.at(name)));
+  }
 };
 
 class Client {
  public:
-  Client(const Options& options, const net::Psk& key, net::Loop& loop, TileHeap& heap, Log& log) : options_(options), heap_(heap) {
+  Client(const Options& options, const net::Psk& key, net::Loop& loop, TileHeap& heap, Log& log)
+      : options_(options), heap_(heap) {
     const std::string& host = options.given.at("--host");
     ClusterOptions cluster;
-    cluster.hosts = {{host.substr(0, host.rfind(':')), static_cast<std::uint16_t>(std::stoi(host.substr(host.rfind(':') + 1)))}};
+    cluster.hosts = {{host.substr(0, host.rfind(':')),
+                      static_cast<std::uint16_t>(std::stoi(host.substr(host.rfind(':') + 1)))}};
     cluster.secret = Secret(options.given.at("--secret"));
     cluster.key = key;
     store_ = cluster_store(loop, heap, log, cluster);
@@ -115,14 +122,16 @@ void run(const Options& options) {
     each.clear();
     for (auto& client : clients) each.push_back(client->done);
     sum = std::accumulate(each.begin(), each.end(), std::uint64_t{0});
-  } while (took < seconds || (took < 12 * seconds && sum < 10ull * options.number("--batch") * clients.size()));
+  } while (took < seconds ||
+           (took < 12 * seconds && sum < 10ull * options.number("--batch") * clients.size()));
   end = true;
   threads.clear();
   const auto [least, most] = std::minmax_element(each.begin(), each.end());
   const double mean = static_cast<double>(sum) / static_cast<double>(each.size());
   std::printf("%zu clients, %s: %.0f tiles/s; least %lu, mean %.0f, most %lu; least/mean %.2f\n", each.size(),
               options.given.at("--work").c_str(), static_cast<double>(sum) / took.count(),
-              static_cast<unsigned long>(*least), mean, static_cast<unsigned long>(*most), static_cast<double>(*least) / mean);
+              static_cast<unsigned long>(*least), mean, static_cast<unsigned long>(*most),
+              static_cast<double>(*least) / mean);
 }
 
 }  // namespace

@@ -1,10 +1,14 @@
-// smalti_history: many threads read and write the tiles of images on real servers, whatever happens to these, and every answer
-// is judged afterwards.
+// smalti_history: many threads read and write the tiles of images on real servers, whatever happens to these,
+// and every answer is judged afterwards.
 //
-//   smalti_history --hosts 127.0.0.1:7001,127.0.0.1:7002 --secret passphrase [--replicas 2] [--clients 4] [--threads 4]
+//   smalti_history --hosts 127.0.0.1:7001,127.0.0.1:7002 --secret passphrase [--replicas 2] [--clients 4]
+//   [--threads 4]
 //                  [--seconds 10] [--seed 1] [--plain]
 //
-// Prints one line: writes, reads, failures, and what was wrong. Exit 1 when anything was; 2 when nothing could be written.
+// Prints one line: writes, reads, failures, and what was wrong. Exit 1 when anything was; 2 when nothing
+// could be written.
+#include "test/history/history.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -18,7 +22,6 @@
 
 #include "client/cluster.h"
 #include "net/loop.h"
-#include "test/history/history.h"
 #include "test/store/patterns.h"
 
 namespace smalti::test {
@@ -28,9 +31,12 @@ constexpr ImageSpec image_spec{{64 * 24, 64 * 16}, {Sample::u8, 3, 0}, {64, 64}}
 constexpr std::uint32_t keys_a_client = 96;  // few enough that threads meet
 
 struct Options {
-  std::map<std::string, std::string> given{{"--clients", "4"}, {"--threads", "4"}, {"--seconds", "10"}, {"--seed", "1"},
-                                           {"--replicas", "1"}, {"--secret", "passphrase"}, {"--plain", "0"}};
-  std::uint64_t number(const std::string& name) const { return std::strtoull(given.at(name).c_str(), nullptr, 10); }
+  std::map<std::string, std::string> given{
+      {"--clients", "4"},  {"--threads", "4"},         {"--seconds", "10"}, {"--seed", "1"},
+      {"--replicas", "1"}, {"--secret", "passphrase"}, {"--plain", "0"}};
+  std::uint64_t number(const std::string& name) const {
+    return std::strtoull(given.at(name).c_str(), nullptr, 10);
+  }
 };
 
 std::vector<HostPort> hosts_of(const std::string& text) {
@@ -44,7 +50,6 @@ std::vector<HostPort> hosts_of(const std::string& text) {
   }
   return hosts;
 }
-
 
 // One client: a session, an image, several threads.
 class Client {
@@ -93,7 +98,8 @@ class Client {
     std::vector<Event> events;
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint64_t n = random() % keys_a_client;
-      if (std::any_of(events.begin(), events.end(), [&](const Event& e) { return e.key == name_of(n); })) continue;
+      if (std::any_of(events.begin(), events.end(), [&](const Event& e) { return e.key == name_of(n); }))
+        continue;
       const std::uint64_t version = versions_.fetch_add(1) + 1;
       puts.push_back({key(n), pattern_tile(heap_, image_spec, key(n), version)});
       events.push_back({Event::Kind::write, number_, name_of(n), version, clock_.fetch_add(1), never});
@@ -123,7 +129,8 @@ class Client {
         failed(gets[i].got.error());
         continue;
       }
-      events[i].version = *gets[i].got ? version_of(**gets[i].got, gets[i].key) : std::optional<std::uint64_t>(0);
+      events[i].version =
+          *gets[i].got ? version_of(**gets[i].got, gets[i].key) : std::optional<std::uint64_t>(0);
       mine.push_back(events[i]);
     }
   }
@@ -164,7 +171,8 @@ int run(const Options& options) {
   {
     std::vector<std::jthread> threads;
     for (auto& client : clients)
-      for (std::uint32_t n = 0; n < options.number("--threads"); ++n) threads.emplace_back([&client, n] { client->work(n); });
+      for (std::uint32_t n = 0; n < options.number("--threads"); ++n)
+        threads.emplace_back([&client, n] { client->work(n); });
   }
   std::vector<Event> all;
   std::uint64_t failures = 0;
@@ -174,11 +182,13 @@ int run(const Options& options) {
     failures += client->failures();
     if (example.empty()) example = client->example();
   }
-  const auto writes = std::count_if(all.begin(), all.end(), [](const Event& e) { return e.kind == Event::Kind::write; });
+  const auto writes =
+      std::count_if(all.begin(), all.end(), [](const Event& e) { return e.kind == Event::Kind::write; });
   const auto wrong = History::judge(all);
-  std::printf("history: seed %s, %ld writes, %ld reads, %lu failed, %zu wrong%s%s\n", options.given.at("--seed").c_str(),
-              static_cast<long>(writes), static_cast<long>(all.size()) - static_cast<long>(writes),
-              static_cast<unsigned long>(failures), wrong.size(), example.empty() ? "" : "; one failure: ", example.c_str());
+  std::printf("history: seed %s, %ld writes, %ld reads, %lu failed, %zu wrong%s%s\n",
+              options.given.at("--seed").c_str(), static_cast<long>(writes),
+              static_cast<long>(all.size()) - static_cast<long>(writes), static_cast<unsigned long>(failures),
+              wrong.size(), example.empty() ? "" : "; one failure: ", example.c_str());
   for (const std::string& each : wrong) std::printf("wrong: %s\n", each.c_str());
   return wrong.empty() ? writes > 0 ? 0 : 2 : 1;
 }
@@ -190,8 +200,10 @@ int main(int argc, char** argv) {
   smalti::test::Options options;
   for (int i = 1; i + 1 < argc; i += 2) options.given[argv[i]] = argv[i + 1];
   if (!options.given.contains("--hosts")) {
-    std::fprintf(stderr, "smalti_history --hosts HOST:PORT,... [--secret S] [--replicas N] [--clients N] [--threads N] "
-                         "[--seconds N] [--seed N] [--plain 1]\n");
+    std::fprintf(
+        stderr,
+        "smalti_history --hosts HOST:PORT,... [--secret S] [--replicas N] [--clients N] [--threads N] "
+        "[--seconds N] [--seed N] [--plain 1]\n");
     return 2;
   }
   return smalti::test::run(options);

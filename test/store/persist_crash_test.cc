@@ -1,5 +1,5 @@
-// The power fails at any operation, over and over in one folder: what was acknowledged is there, and nothing that is there is
-// wrong.
+// The power fails at any operation, over and over in one folder: what was acknowledged is there, and nothing
+// that is there is wrong.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -24,7 +24,8 @@ struct Cellar {
   std::size_t least = 0;                   // the first of them that a sync which was acknowledged saw
 
   bool may_be(std::uint64_t version) const {
-    return std::find(versions.begin() + static_cast<std::ptrdiff_t>(least), versions.end(), version) != versions.end();
+    return std::find(versions.begin() + static_cast<std::ptrdiff_t>(least), versions.end(), version) !=
+           versions.end();
   }
   void settle(std::uint64_t version) {
     versions = {version};
@@ -39,7 +40,8 @@ struct ImageModel {
 
 class Life {
  public:
-  Life(std::shared_ptr<SimulatedDisk> disk, std::mt19937_64& random) : disk_(std::move(disk)), random_(random) {}
+  Life(std::shared_ptr<SimulatedDisk> disk, std::mt19937_64& random)
+      : disk_(std::move(disk)), random_(random) {}
 
   std::map<ImageId, ImageModel> images;
   std::map<std::string, std::set<std::string>> names;  // what may be found; "" for none
@@ -102,10 +104,12 @@ class Life {
   }
 
   void put(const ImageId& image, ImageModel& model, bool pixels) {
-    const TileKey key{image, 0, static_cast<std::uint32_t>(random_() % 3), static_cast<std::uint32_t>(random_() % 3)};
+    const TileKey key{image, 0, static_cast<std::uint32_t>(random_() % 3),
+                      static_cast<std::uint32_t>(random_() % 3)};
     Cellar& cellar = model.cells[cell_of(key)];
     const std::uint64_t next = pixels ? ++version : 0;
-    const auto done = put_one(*store_, call_, key, pixels ? pattern_tile(heap_, small_image, key, next) : Tile());
+    const auto done =
+        put_one(*store_, call_, key, pixels ? pattern_tile(heap_, small_image, key, next) : Tile());
     EXPECT_TRUE(done || disk_->off()) << done.error().what;
     cellar.versions.push_back(next);
   }
@@ -155,8 +159,8 @@ class Life {
     ASSERT_TRUE(got) << got.error().what;
     const auto found = *got ? version_of(**got, key) : std::optional<std::uint64_t>(0);
     ASSERT_TRUE(found) << "torn";
-    EXPECT_TRUE(cellar.may_be(*found)) << *found << " of " << cellar.versions.back() << ", least "
-                                       << cellar.versions[cellar.least];
+    EXPECT_TRUE(cellar.may_be(*found))
+        << *found << " of " << cellar.versions.back() << ", least " << cellar.versions[cellar.least];
     cellar.settle(*found);
   }
 

@@ -19,7 +19,8 @@ class PersistDamage : public testing::Test {
   PersistDamage() {
     auto life = open(disk_);
     EXPECT_TRUE(life->store->open(call_, image_, small_image));
-    // Of nine tiles five are put, two of them twice, one taken away, one taken away and put again; in three syncs.
+    // Of nine tiles five are put, two of them twice, one taken away, one taken away and put again; in three
+    // syncs.
     put(*life->store, 0, 1);
     put(*life->store, 1, 1);
     put(*life->store, 2, 1);
@@ -37,7 +38,9 @@ class PersistDamage : public testing::Test {
     EXPECT_TRUE(life->names->put("second", std::as_bytes(std::span("two"))));
   }
 
-  Result<Persisted> open(const std::shared_ptr<SimulatedDisk>& disk) { return open_persisted(ledger_, heap_, disk); }
+  Result<Persisted> open(const std::shared_ptr<SimulatedDisk>& disk) {
+    return open_persisted(ledger_, heap_, disk);
+  }
   TileKey key(std::uint32_t n) const { return {image_, 0, n % 3, n / 3}; }
   void put(TileStore& store, std::uint32_t n, std::uint64_t version) {
     const auto done = put_one(store, call_, key(n), pattern_tile(heap_, small_image, key(n), version));
@@ -56,7 +59,8 @@ class PersistDamage : public testing::Test {
     for (std::uint32_t n = 0; n < 9; ++n) {
       const auto got = get_one(*life.store, call_, key(n));
       if (!got) {
-        EXPECT_TRUE(got.error().code == Errc::corrupt || got.error().code == Errc::incompatible) << got.error().what;
+        EXPECT_TRUE(got.error().code == Errc::corrupt || got.error().code == Errc::incompatible)
+            << got.error().what;
         EXPECT_NE(got.error().what.find(file()), std::string::npos) << got.error().what;
         continue;
       }
@@ -120,7 +124,8 @@ TEST_F(PersistDamage, ManyFlippedBitsAreNoWrongPixelsEither) {
     const auto disk = disk_->copy();
     Bytes& bytes = disk->files()[file()]->now;
     for (unsigned flips = 2 + random() % 12; flips > 0; --flips)
-      bytes[(random() % 2 ? 12288 : 0) + random() % (bytes.size() - 12288)] ^= static_cast<std::byte>(1u << random() % 8);
+      bytes[(random() % 2 ? 12288 : 0) + random() % (bytes.size() - 12288)] ^=
+          static_cast<std::byte>(1u << random() % 8);
     for (int twice = 0; twice < 2; ++twice) {
       auto life = open(disk);
       if (!life) continue;
@@ -149,7 +154,8 @@ TEST_F(PersistDamage, ATruncatedFileIsToldAtAnyLength) {
 TEST_F(PersistDamage, WhatIsPutAgainIsWholeAgain) {
   const auto disk = disk_->copy();
   Bytes& bytes = disk->files()[file()]->now;
-  for (std::size_t at = 12288; at < bytes.size(); at += 64) bytes[at] ^= std::byte{1};  // no record keeps its head
+  for (std::size_t at = 12288; at < bytes.size(); at += 64)
+    bytes[at] ^= std::byte{1};  // no record keeps its head
   {
     auto life = open(disk);
     ASSERT_TRUE(life);
@@ -192,10 +198,12 @@ TEST_F(PersistDamage, AnotherVersionOrByteOrderIsRefusedByName) {
     const auto got = get_one(*life->store, call_, key(0));
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error().code, Errc::incompatible);
-    EXPECT_NE(got.error().what.find(at == 8 ? "format is 2" : "big-endian"), std::string::npos) << got.error().what;
+    EXPECT_NE(got.error().what.find(at == 8 ? "format is 2" : "big-endian"), std::string::npos)
+        << got.error().what;
     EXPECT_FALSE(life->store->open(call_, image_, small_image));
     EXPECT_FALSE(put_one(*life->store, call_, key(0), pattern_tile(heap_, small_image, key(0), 1)));
-    EXPECT_EQ(disk->files()[file()]->now.size(), disk_->files()[file()]->now.size()) << "it is left as it was";
+    EXPECT_EQ(disk->files()[file()]->now.size(), disk_->files()[file()]->now.size())
+        << "it is left as it was";
   }
 }
 
@@ -210,11 +218,18 @@ TEST_F(PersistDamage, AbsurdNumbersNeedNoMemoryAndNoTime) {
     const auto disk = disk_->copy();
     Bytes& bytes = disk->files()[file()]->now;
     const auto odd = [&] { return random() >> random() % 64; };
-    Mark mark{.serial = 4 + random() % 2, .end = odd() / 64 * 64, .clock = odd(), .records = odd(), .replacing = odd()};
-    std::ranges::copy(encode(mark, head->salt), bytes.begin() + static_cast<std::ptrdiff_t>(mark_at(mark.serial)));
+    Mark mark{.serial = 4 + random() % 2,
+              .end = odd() / 64 * 64,
+              .clock = odd(),
+              .records = odd(),
+              .replacing = odd()};
+    std::ranges::copy(encode(mark, head->salt),
+                      bytes.begin() + static_cast<std::ptrdiff_t>(mark_at(mark.serial)));
     Record record{.cell = {0, static_cast<std::uint32_t>(odd()), 0},
                   .size = {static_cast<std::uint32_t>(odd()), static_cast<std::uint32_t>(odd())},
-                  .format = {Sample::f64, 255, 65535}, .generation = odd(), .offset = records_at};
+                  .format = {Sample::f64, 255, 65535},
+                  .generation = odd(),
+                  .offset = records_at};
     std::ranges::copy(encode(record, head->salt), bytes.begin() + records_at);
     auto life = open(disk);
     ASSERT_TRUE(life);

@@ -31,7 +31,9 @@ class PersistFolder : public testing::Test {
     EXPECT_TRUE(opened) << opened.error().what;
     return opened ? std::move(*opened) : Persisted{};
   }
-  Tile tile(const TileKey& key, std::uint64_t version) { return pattern_tile(heap_, suite_image, key, version); }
+  Tile tile(const TileKey& key, std::uint64_t version) {
+    return pattern_tile(heap_, suite_image, key, version);
+  }
   void put(TileStore& store, const TileKey& key, std::uint64_t version) {
     const auto done = put_one(store, call_, key, tile(key, version));
     ASSERT_TRUE(done) << done.error().what;
@@ -229,7 +231,8 @@ TEST_F(PersistFolder, AFileDoesNotGrowWithWhatIsReplaced) {
   }
   const auto life = open();
   EXPECT_TRUE(life.complaints.empty());
-  for (std::uint64_t v = 298; v <= 300; ++v) EXPECT_EQ(version(*life.store, {image_, 0, static_cast<std::uint32_t>(v % 3), 0}), v);
+  for (std::uint64_t v = 298; v <= 300; ++v)
+    EXPECT_EQ(version(*life.store, {image_, 0, static_cast<std::uint32_t>(v % 3), 0}), v);
 }
 
 TEST(PersistDisk, AFullOneIsToldAndSpoilsNothing) {
@@ -270,12 +273,14 @@ TEST(PersistDisk, NothingIsAcknowledgedAfterASyncThatFailed) {
   auto life = open_persisted(ledger, heap, disk);
   ASSERT_TRUE(life);
   ASSERT_TRUE(life->store->open(call, image, suite_image));
-  ASSERT_TRUE(put_one(*life->store, call, {image, 0, 0, 0}, pattern_tile(heap, suite_image, {image, 0, 0, 0}, 1)));
+  ASSERT_TRUE(
+      put_one(*life->store, call, {image, 0, 0, 0}, pattern_tile(heap, suite_image, {image, 0, 0, 0}, 1)));
   disk->power_fails_at = disk->operations;
   EXPECT_FALSE(life->store->sync(call, image));
   disk->power_fails_at = ~0ull;
   EXPECT_FALSE(life->store->sync(call, image)) << "the system may have thrown away what it could not write";
-  EXPECT_FALSE(put_one(*life->store, call, {image, 0, 1, 0}, pattern_tile(heap, suite_image, {image, 0, 1, 0}, 1)));
+  EXPECT_FALSE(
+      put_one(*life->store, call, {image, 0, 1, 0}, pattern_tile(heap, suite_image, {image, 0, 1, 0}, 1)));
   EXPECT_TRUE(life->store->drop(call, image));
 }
 
@@ -300,7 +305,8 @@ TEST(PersistNames, AreReplacedAndRemoved) {
   EXPECT_EQ((*again)->get("../../etc/passwd").error().code, Errc::unavailable);
 }
 
-// The files that doc/disk-format.md shows: "FILE name SIZE", then lines of "OFFSET: byte byte ...", the rest zero.
+// The files that doc/disk-format.md shows: "FILE name SIZE", then lines of "OFFSET: byte byte ...", the rest
+// zero.
 std::map<std::string, Bytes> shown_files() {
   std::ifstream in(SMALTI_DOC "/disk-format.md");
   std::map<std::string, Bytes> files;
@@ -317,7 +323,8 @@ std::map<std::string, Bytes> shown_files() {
       now->resize(size);
     } else if (now && first.ends_with(':')) {
       std::size_t at = std::stoul(first, nullptr, 16);
-      for (std::string byte; words >> byte;) now->at(at++) = static_cast<std::byte>(std::stoul(byte, nullptr, 16));
+      for (std::string byte; words >> byte;)
+        now->at(at++) = static_cast<std::byte>(std::stoul(byte, nullptr, 16));
     } else if (first.starts_with("```")) {
       now = nullptr;
     }

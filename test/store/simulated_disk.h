@@ -1,6 +1,6 @@
-// A disk in memory that forgets. Until it is synced a file is what it was at its last sync, plus any sectors of any writes
-// since; and a folder's names are what they were at its last sync, plus the first few changes since. The power may fail before
-// any operation. Seeded: the same seed forgets the same.
+// A disk in memory that forgets. Until it is synced a file is what it was at its last sync, plus any sectors
+// of any writes since; and a folder's names are what they were at its last sync, plus the first few changes
+// since. The power may fail before any operation. Seeded: the same seed forgets the same.
 #pragma once
 
 #include <algorithm>
@@ -36,10 +36,10 @@ class SimulatedDisk : public DiskFolder, public std::enable_shared_from_this<Sim
   };
   using Names = std::map<std::string, std::shared_ptr<Inode>>;
 
-  std::uint64_t operations = 0;                  // so many were asked for
+  std::uint64_t operations = 0;                      // so many were asked for
   std::uint64_t power_fails_at = ~std::uint64_t{0};  // from this operation on all fail
-  std::uint64_t most_bytes = ~std::uint64_t{0};  // of all files: writes beyond it find a full disk
-  std::map<std::string, int> synced;             // how often, by "file", "folder"
+  std::uint64_t most_bytes = ~std::uint64_t{0};      // of all files: writes beyond it find a full disk
+  std::map<std::string, int> synced;                 // how often, by "file", "folder"
 
   bool off() const { return operations >= power_fails_at; }
 
