@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* key = "smalti-foresight";
 
-constexpr std::uint32_t step_rows = 64;
+constexpr std::uint32_t step_rows = 16;
 // How far ahead readers are told of: beyond what libvips' workers have in hand (two buffers of up to 256
 // rows), and so much that tiles have time to come. What is fetched of it is the cache's to bound.
 constexpr std::uint32_t rows_ahead = 1024;

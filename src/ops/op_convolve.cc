@@ -201,9 +201,11 @@ template <class In, class Out>
 bool make(const Convolver& op, VipsRegion* out, VipsRegion* in, Scratch& scratch) {
   const Rect rect = from_vips(out->valid);
   // What goes by way of whole rows in between keeps to blocks of columns, so that these stay in the near
-  // caches.
-  const std::uint32_t columns =
-      op.alpha || op.how.in_turn ? static_cast<std::uint32_t>(std::max(256, 8 * op.radius())) : rect.size.w;
+  // caches; the rest at least does not let a worker's rows grow with the image.
+  constexpr std::uint32_t wide = 1024;
+  const std::uint32_t columns = op.alpha || op.how.in_turn
+                                    ? static_cast<std::uint32_t>(std::max(256, 8 * op.radius()))
+                                    : std::max<std::uint32_t>(wide, 8 * static_cast<std::uint32_t>(op.radius()));
   for (std::uint32_t x = 0; x < rect.size.w; x += columns) {
     const Rect block{rect.x + x, rect.y, {std::min(columns, rect.size.w - x), rect.size.h}};
     if (!make_block<In, Out>(op, out, in, scratch, block)) return false;

@@ -14,7 +14,7 @@ namespace smalti::ops {
 
 namespace {
 
-constexpr int strip_rows = 32;
+constexpr int strip_rows = 16;
 
 struct Strip {
   std::vector<std::byte> pixels;
