@@ -86,11 +86,11 @@ class Soak:
         with self.lock:
             self.count[what] += more
 
-    def error(self, text):
+    def error(self, work, text):
         with self.lock:
-            self.count["errors told to clients"] += 1
-            if len(self.examples) < 12:
-                self.examples.append(text.strip().replace("\n", " | ")[:300])
+            self.count[f"errors told: {work}"] += 1
+            if self.count[f"errors told: {work}"] <= 4:
+                self.examples.append(f"{work}: " + text.strip().replace("\n", " | ")[:300])
 
     def lost(self, text):
         with self.lock:
@@ -142,7 +142,7 @@ class Soak:
             if run is None:
                 continue
             if run.code != 0:
-                self.error(run.err)
+                self.error("main jobs", run.err)
                 if result.exists():
                     self.lost(f"a half-written {output}")
             elif result.read_bytes() != pathlib.Path(expected).read_bytes():
@@ -161,14 +161,14 @@ class Soak:
                 continue
             found = re.search(r"(\d+) writes, (\d+) reads, (\d+) failed, (\d+) wrong(?:; one failure: (.*))?", run.out)
             if not found:
-                self.error("history: " + run.out + run.err)
+                self.error("histories", run.out + run.err)
                 time.sleep(1)
                 continue
             self.tell("tiles written", int(found[1]))
             self.tell("tiles read", int(found[2]))
             self.tell("tile operations that failed", int(found[3]))
             if found[5]:
-                self.error("history: " + found[5])
+                self.error("histories", found[5])
             if int(found[4]):
                 self.lost("history: " + run.out)
 
@@ -185,7 +185,7 @@ class Soak:
                 self.tell("named images put")
                 if run is None or run.code:
                     may[name] = may[name] | {version} if may[name] else set()
-                    self.error(run.err if run else "no end")
+                    self.error("named puts", run.err if run else "no end")
                 else:
                     may[name] = {version}
                 continue
@@ -195,7 +195,7 @@ class Soak:
         run = self.run(*self.farm.client, f"dpc:{name}{part}", "part.png")
         self.tell("parts of named images read")
         if run is None or run.code:
-            self.error(run.err if run else "no end")
+            self.error("named reads", run.err if run else "no end")
             if run and (must or GONE.search(run.err)):
                 self.lost(f"{name} was put and is gone: {run.err}")
             return

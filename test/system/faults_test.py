@@ -2,7 +2,7 @@
 clear error that names server and image, a non-zero exit, and nothing left behind.
 
 The seed is printed; SMALTI_SEED gives one, SMALTI_SECONDS says for how long (each test stops before a trial that would begin
-later; by default 8).
+later; by default 4).
 """
 import filecmp
 import os
@@ -18,7 +18,7 @@ from fault_proxy import KINDS, FaultProxy, arm_at_random
 from stage import NOTHING_HERE, SMALTI, StageCase, photograph
 
 SEED = int(os.environ.get("SMALTI_SEED", random.SystemRandom().randrange(1 << 32)))
-SECONDS = float(os.environ.get("SMALTI_SECONDS", 8))
+SECONDS = float(os.environ.get("SMALTI_SECONDS", 4))
 JOB = ("-sharpen", "5x2")
 HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 PLAIN = ("-define", "cache:encryption=none")

@@ -1,7 +1,7 @@
 """Faults at random moments of named-image work: readers get all of the old picture or all of the new one, and with cache:persist
 what was acknowledged is there after every server was killed.
 
-The seed is printed; SMALTI_SEED gives one, SMALTI_SECONDS says for how long (by default 8 seconds a test).
+The seed is printed; SMALTI_SEED gives one, SMALTI_SECONDS says for how long (by default 4 seconds a test).
 """
 import os
 import random
@@ -15,7 +15,7 @@ from fault_proxy import KINDS, FaultProxy, arm_at_random
 from stage import SMALTI, StageCase, free_port, photograph, pixels
 
 SEED = int(os.environ.get("SMALTI_SEED", random.SystemRandom().randrange(1 << 32)))
-SECONDS = float(os.environ.get("SMALTI_SECONDS", 8))
+SECONDS = float(os.environ.get("SMALTI_SECONDS", 4))
 SERVERS = 3
 PLAIN = ("-define", "cache:encryption=none")
 KNOWN = subprocess.run([SMALTI, "-help"], capture_output=True, text=True).stdout if SMALTI.exists() else ""
