@@ -117,6 +117,8 @@ class Link {
   Clock::duration stall_after() const noexcept;
   void tell(LinkEvent::Kind, Error);
 
+  void drop_abandoned();
+
   asio::awaitable<void> look_out();
   asio::awaitable<void> pack(RequestPtr);
   asio::awaitable<void> unpack(RequestPtr);

@@ -62,6 +62,17 @@ void Link::tell(LinkEvent::Kind kind, Error why) {
   if (!shut_ && options_.told) options_.told({kind, std::move(why)});
 }
 
+// What its callers have put elsewhere meanwhile, and is still to be sent, need not keep its pixels.
+void Link::drop_abandoned() {
+  const auto waiting = std::exchange(queue_, {});
+  for (const RequestPtr& request : waiting) {
+    if (request->abandoned)
+      finish(request, Error{Errc::cancelled, "nobody waits for the answer"});
+    else
+      queue_.push_back(request);
+  }
+}
+
 // Runs while the server owes an answer.
 asio::awaitable<void> Link::look_out() {
   while (!shut_) {
@@ -78,6 +89,7 @@ asio::awaitable<void> Link::look_out() {
     if (quiet > stall_after() / 4)
       for (const ConnectionPtr& connection : connections_)
         if (connection->ready && !connection->leaving) ping(connection);
+    if (stalled_) drop_abandoned();
     if (quiet <= stall_after() || stalled_) continue;
     stalled_ = true;
     const double seconds = std::chrono::duration<double>(quiet).count();
