@@ -11,8 +11,10 @@ namespace {
 
 // How often whoever waits looks whether a server was lost meanwhile.
 constexpr std::chrono::milliseconds look_every{20};
-// For servers that keep silent when others have answered, at the first meeting.
-constexpr std::chrono::milliseconds patience{1000};
+// For servers that keep silent when others have answered, at the first meeting: so many times what the first to answer
+// took, between these. Who comes later joins then.
+constexpr unsigned times_first = 8;
+constexpr std::chrono::milliseconds least_patience{400}, most_patience{1000};
 
 }  // namespace
 
@@ -158,13 +160,15 @@ void Fleet::reach(const Call& call, const std::vector<std::uint32_t>& servers) {
 
 // Until all have answered; where images have replicas, some while after the first has.
 Result<void> Fleet::hear(const Call& call, const std::vector<RequestPtr>& pings, Latch& latch) const {
+  const auto start = Clock::now();
   std::optional<Clock::time_point> until;
   while (true) {
     const auto next = careful() ? Clock::now() + look_every : Clock::time_point::max();
     auto all = latch.wait(call, next);
     if (!all || *all) return all ? Result<void>() : pass(std::move(all.error()));
     const bool some = std::any_of(pings.begin(), pings.end(), [](const auto& p) { return p->over && !p->failed; });
-    if (some && !until) until = Clock::now() + patience;
+    if (some && !until)
+      until = start + std::clamp<Clock::duration>((Clock::now() - start) * times_first, least_patience, most_patience);
     if (until && Clock::now() >= *until) return {};
   }
 }

@@ -58,7 +58,7 @@ class Fleet {
   Fleet(net::Loop&, TileHeap&, Log&, const ClusterOptions&);
 
   // Meets the listed servers, once. Where images have one copy, an error names each that cannot be met, and the next call
-  // tries again; else one is enough, those that keep silent beyond `patience` are not waited for, and join when they come.
+  // tries again; else one is enough, those that keep silent for long are not waited for, and join when they come.
   Result<void> meet(const Call&);
   // REQUIRES, all below: meet() has succeeded.
   std::uint32_t size() const noexcept { return size_; }

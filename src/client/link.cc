@@ -176,7 +176,7 @@ void Link::shut() {
   for (const RequestPtr& request : waiting) finish(request, named({Errc::cancelled, "the client is shutting down"}));
   for (const ConnectionPtr& connection : connections_) {
     connection->leaving = true;
-    if (connection->ready) {
+    if (connection->ready && !stalled_) {
       connection->wake.cancel();
       connection->beat.cancel();
     } else {
