@@ -18,6 +18,7 @@
 #include "smalti/tile/grid.h"
 #include "smalti/tile/tile.h"
 #include "wire/attributes.h"
+#include "wire/native_named.h"
 
 namespace smalti::wire::native {
 
@@ -31,8 +32,6 @@ inline constexpr std::uint32_t most_item_text = 896;  // bytes; longer texts are
 inline constexpr std::uint32_t most_text = 4096;
 inline constexpr std::uint32_t most_name = 255;
 inline constexpr std::uint32_t most_report = 1024;  // tiers, or counts
-
-using Id = std::array<std::byte, 16>;  // of a client's session, or of a server
 
 // Whose request a frame belongs to. A reply repeats its request's number and trace.
 struct Meta {
@@ -56,9 +55,13 @@ struct Hello {
   // welcomes this one. So nothing that was sent on a connection that broke can arrive behind what is sent now.
   bool alone = false;
 };
+// existing: the image has a name already, and this session reads it. for_name: the image is to get a name, so
+// that it counts against the server's quota, and goes where named images are kept.
 struct Open {
   ImageId image;
   ImageSpec spec;
+  bool existing = false;
+  bool for_name = false;
 };
 struct PutItem {
   TileKey key;
@@ -152,7 +155,8 @@ struct UseReport {
 };
 
 using Message = std::variant<Hello, Open, Put, Get, Drop, Sync, Ping, Use, Goodbye, Welcome, Refused, Done,
-                             Failed, PutDone, Tiles, UseReport>;
+                             Failed, PutDone, Tiles, UseReport, Look, ListNames, Lock, Unlock, Pin, Enter,
+                             Settle, Register, NamesPage>;
 
 // "put", "tiles": for logs.
 std::string_view name_of(const Message&) noexcept;

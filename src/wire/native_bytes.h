@@ -34,6 +34,13 @@ enum class Kind : std::uint8_t {
   ping = 7,
   use = 8,
   goodbye = 9,
+  look = 0x10,
+  list_names = 0x11,
+  lock = 0x20,
+  unlock = 0x21,
+  pin = 0x22,
+  enter = 0x23,
+  settle = 0x24,
   welcome = 0x81,
   refused = 0x82,
   done = 0x83,
@@ -41,6 +48,8 @@ enum class Kind : std::uint8_t {
   put_done = 0x85,
   tiles = 0x86,
   use_report = 0x87,
+  register_ = 0x90,
+  names_page = 0x91,
 };
 
 // A code's number on the wire is its place in this table, counted from 1, and never changes.

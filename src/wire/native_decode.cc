@@ -6,7 +6,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "wire/native_bytes.h"
+#include "wire/native_head.h"
+#include "wire/native_named_codec.h"
 
 namespace smalti::wire::native {
 
@@ -21,10 +22,6 @@ struct Header {
   Meta meta;
   std::uint32_t check = 0;
 };
-
-tl::unexpected<Error> corrupt(std::string what) {
-  return fail(Errc::corrupt, "native protocol: " + std::move(what));
-}
 
 Result<Header> parse_header(std::span<const std::byte> bytes) {
   Reader r(bytes);
@@ -49,32 +46,6 @@ Result<Header> parse_header(std::span<const std::byte> bytes) {
   return h;
 }
 
-// A head being read: its fields, and what its items say about the body.
-struct Head {
-  Reader r;
-  std::uint64_t body = 0;       // sum of payloads
-  std::optional<Error> refuse;  // understood, but not acceptable
-  void no(std::string why) {
-    if (!refuse) refuse = corrupt(std::move(why)).value();
-  }
-  // A count of fixed items that must be there in full before anything is allocated.
-  std::uint32_t items(std::size_t each, std::uint32_t most) {
-    const std::uint32_t n = r.u32();
-    if (n == 0 || n > most || std::uint64_t{n} * each > r.left()) {
-      no(fmt::format("{} items in a head of {} bytes", n, r.left()));
-      return 0;
-    }
-    return n;
-  }
-  // Bytes of a payload and of its pixels; returns the former where it is coded, else 0.
-  std::uint32_t payload(std::uint32_t bytes, std::uint32_t pixels, std::uint32_t least) {
-    if (bytes < least || pixels > most_tile_bytes) no(fmt::format("a payload of {} bytes", std::max(bytes, pixels)));
-    if (bytes > pixels || (bytes == 0 && pixels != 0)) no(fmt::format("{} bytes for {} of pixels", bytes, pixels));
-    body += bytes;
-    return bytes != pixels ? bytes : 0;
-  }
-};
-
 Attributes take_attributes(Head& h) {
   Attributes a;
   a.interface = h.r.u32();
@@ -92,8 +63,6 @@ bool take_flag(Head& h, std::string_view whose) {
   if (flags > 1) h.no(fmt::format("reserved {} flags {:#x}", whose, flags));
   return flags == 1;
 }
-
-ImageId take_image(Head& h) { return {h.r.array<16>()}; }
 
 TileKey take_key(Head& h) {
   TileKey key;
@@ -152,7 +121,10 @@ Message take_open(Head& h) {
   m.spec.format.sample = static_cast<Sample>(h.r.u8());
   m.spec.format.channels = h.r.u8();
   m.spec.format.meta_bytes = h.r.u16();
-  if (h.r.u32() != 0) h.no("reserved image flags");
+  const std::uint32_t flags = h.r.u32();
+  if (flags > 2) h.no(fmt::format("reserved image flags {:#x}", flags));
+  m.existing = flags == 1;
+  m.for_name = flags == 2;
   return m;
 }
 
@@ -311,8 +283,6 @@ std::optional<Message> take_message(Head& h, std::uint8_t kind, Decoder::From fr
       return Ping{};
     case Kind::use:
       return Use{take_which(h, "use")};
-    case Kind::goodbye:
-      break;
     case Kind::welcome:
       return take_welcome(h);
     case Kind::refused:
@@ -327,8 +297,9 @@ std::optional<Message> take_message(Head& h, std::uint8_t kind, Decoder::From fr
       return take_tiles(h);
     case Kind::use_report:
       return take_use_report(h);
+    default:
+      return take_named(h, static_cast<Kind>(kind));
   }
-  return std::nullopt;
 }
 
 Result<Frame> parse_frame(const Header& header, std::span<const std::byte> header_and_head,

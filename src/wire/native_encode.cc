@@ -4,6 +4,7 @@
 
 #include "wire/native.h"
 #include "wire/native_bytes.h"
+#include "wire/native_named_codec.h"
 
 namespace smalti::wire::native {
 
@@ -51,7 +52,7 @@ std::uint32_t put(Writer& w, const Open& m) {
   w.u8(static_cast<std::uint8_t>(m.spec.format.sample));
   w.u8(m.spec.format.channels);
   w.u16(m.spec.format.meta_bytes);
-  w.u32(0);
+  w.u32((m.existing ? 1u : 0u) | (m.for_name ? 2u : 0u));
   return 0;
 }
 
@@ -220,6 +221,15 @@ constexpr std::array<KindName, std::variant_size_v<Message>> kinds{{
     {Kind::put_done, "put-done"},
     {Kind::tiles, "tiles"},
     {Kind::use_report, "use-report"},
+    {Kind::look, "look"},
+    {Kind::list_names, "list-names"},
+    {Kind::lock, "lock"},
+    {Kind::unlock, "unlock"},
+    {Kind::pin, "pin"},
+    {Kind::enter, "enter"},
+    {Kind::settle, "settle"},
+    {Kind::register_, "register"},
+    {Kind::names_page, "names-page"},
 }};
 
 std::size_t expected_bytes(const Message& message) {

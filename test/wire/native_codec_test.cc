@@ -24,7 +24,8 @@ ImageId image(std::uint8_t first) {
 Id id(std::uint8_t first) { return image(first).raw; }
 
 From sender(const Message& m) {
-  return m.index() <= Message(Goodbye{}).index() ? From::client : From::server;
+  const bool named = m.index() >= Message(Look{}).index() && m.index() <= Message(Settle{}).index();
+  return m.index() <= Message(Goodbye{}).index() || named ? From::client : From::server;
 }
 
 void give(Decoder& decoder, std::span<const std::byte> bytes) {
@@ -41,6 +42,33 @@ Result<std::optional<Frame>> decoded(From from, std::span<const std::byte> bytes
   Decoder decoder(from);
   give(decoder, bytes);
   return decoder.next();
+}
+
+NameRecord record() {
+  NameRecord m;
+  m.image = image(9);
+  m.spec = {{300, 200}, {Sample::u16, 3, 0}, {256, 128}};
+  m.created = 1700000000123;
+  m.tiles = 4;
+  m.bytes = 360000;
+  m.replicas = 2;
+  m.whole = true;
+  m.depth = 12;
+  m.keepers = {{id(10), 11, true, "10.0.0.1:6668"}, {id(12), 13, false, "[::1]:6668"}};
+  return m;
+}
+
+Register known() {
+  Register m;
+  m.promised = 7;
+  m.holder = "smalti (10.0.0.9:4000)";
+  m.pinned = 6;
+  m.orphaned = m.settled = m.deleted = true;
+  m.number = 5;
+  m.record = record();
+  m.held_bytes = 1234;
+  m.checksum = 99;
+  return m;
 }
 
 // One of each, with every field set.
@@ -73,7 +101,20 @@ std::vector<Message> one_of_each() {
           put_done,
           tiles,
           use,
-          Sync{image(8)}};
+          Sync{image(8)},
+          Open{image(2), {{300, 200}, {Sample::u8, 3, 0}, {256, 256}}, true},
+          Open{image(2), {{300, 200}, {Sample::u8, 3, 0}, {256, 256}}, false, true},
+          Look{"slide 1"},
+          ListNames{"slide"},
+          ListNames{},
+          Lock{"slide", 3},
+          Unlock{"slide", 3},
+          Pin{"slide", 3, image(6), true},
+          Enter{"sl\xC3\xA4ide", 3, true, true, record(), 0x1122334455667788, 0},
+          Settle{"slide", 3, true},
+          Register{},
+          known(),
+          NamesPage{{{"a", Register{}}, {"b", known()}}, true, 1000, 10}};
 }
 
 TEST(NativeCodec, EveryMessageRoundTrips) {
@@ -108,6 +149,64 @@ TEST(NativeCodec, FieldsArriveAsTheyWereSent) {
   EXPECT_EQ(*answers[0].put, Generation{4});
   EXPECT_EQ(answers[1].put.error().what, "no room");
   EXPECT_EQ(answers[1].put.error().code, Errc::limit);
+}
+
+TEST(NativeCodec, RecordsOfNamesArriveAsTheyWereSent) {
+  const auto page = decoded(From::server, encode({}, NamesPage{{{"b", known()}}, true, 1000, 10}));
+  ASSERT_TRUE(page && *page);
+  const auto& got = std::get<NamesPage>((*page)->message);
+  EXPECT_TRUE(got.more);
+  EXPECT_EQ(got.quota, 1000u);
+  EXPECT_EQ(got.used, 10u);
+  const Register& state = got.lines.at(0).state;
+  EXPECT_EQ(state.record, record());
+  EXPECT_EQ(state.promised, 7u);
+  EXPECT_EQ(state.pinned, 6u);
+  EXPECT_EQ(state.holder, known().holder);
+  EXPECT_TRUE(state.orphaned && state.settled && state.deleted);
+  Enter enter{"n", 3, false, true, record(), 5, 77};
+  const auto entered = decoded(From::client, encode({}, enter));
+  ASSERT_TRUE(entered && *entered);
+  EXPECT_EQ((*entered)->body_bytes, 77u);
+  EXPECT_EQ(std::get<Enter>((*entered)->message).record, record());
+}
+
+TEST(NativeCodec, NamesArePrintableText) {
+  for (const char* fine : {"a", "slide 1.tif", "Gr\xC3\xB6\xC3\x9F" "e", "\xE5\x9B\xBE\xE5\x83\x8F", "\xF0\x9F\x90\x88", "a:b", "%03d"})
+    EXPECT_TRUE(check_name(fine)) << fine;
+  EXPECT_TRUE(check_name(std::string(255, 'x')));
+  for (const char* bad : {"", "a/b", "a[1]", "a]", "a\nb", "\x7F", "\x1B[31m", "\xC3", "\xC0\xAF", "\xED\xA0\x80", "\xF5\x80\x80\x80",
+                          "\xC2\x85", "a\xE2\x80\xAE" "b", "\xEF\xBB\xBF", "\x80"}) {
+    EXPECT_FALSE(check_name(bad)) << bad;
+    EXPECT_FALSE(decoded(From::client, encode({}, Look{bad}))) << bad;
+  }
+  EXPECT_FALSE(check_name(std::string(256, 'x')));
+}
+
+TEST(NativeCodec, WhatIsNoRecordIsRefused) {
+  const auto refused = [](const Message& m, From from) { return !decoded(from, encode({}, m)); };
+  Enter enter{"n", 3, false, false, record(), 5, 0};
+  ASSERT_FALSE(refused(enter, From::client));
+  enter.number = 0;
+  EXPECT_TRUE(refused(enter, From::client));
+  enter.number = 1;
+  enter.detail_bytes = most_detail_bytes + 1;
+  EXPECT_TRUE(refused(enter, From::client));
+  enter.detail_bytes = 0;
+  enter.record.keepers.clear();
+  EXPECT_TRUE(refused(enter, From::client));
+  enter.record = record();
+  enter.record.spec.size.w = 0;
+  EXPECT_TRUE(refused(enter, From::client));
+  enter.record = record();
+  enter.record.keepers.resize(most_keepers + 1);
+  EXPECT_TRUE(refused(enter, From::client));
+  EXPECT_TRUE(refused(Lock{"n", 0}, From::client));
+  Register state = known();
+  state.detail_bytes = 8;
+  EXPECT_TRUE(refused(NamesPage{{{"b", state}}}, From::server));
+  state.number = 0;
+  EXPECT_TRUE(refused(state, From::server));
 }
 
 TEST(NativeCodec, EveryErrorCodeHasItsNumber) {
@@ -155,7 +254,7 @@ TEST(NativeCodec, AnyPieceIsEnough) {
       EXPECT_EQ(std::count(payload.begin(), payload.end(), std::byte{0x5a}),
                 std::ptrdiff_t((*frame)->body_bytes));
     }
-    EXPECT_EQ(frames, 11u) << piece;
+    EXPECT_EQ(frames, 21u) << piece;
   }
 }
 
@@ -217,7 +316,7 @@ const std::vector<Lie> lies{
     {"payloads beyond the body", 2, 92, {13, 0, 0, 0, 13}},
     {"2^32-1 keys", 3, 40, {255, 255, 255, 255}},
     {"get flags", 3, 72, {1}},
-    {"image flags", 1, 76, {1}},
+    {"image flags", 1, 76, {3}},
     {"use flags", 7, 40, {2}},
     {"goodbye flags", 9, 40, {2}},
     {"hello flags", 0, 68, {4}},
