@@ -46,7 +46,8 @@ asio::awaitable<void> Leases::expire(wire::native::Id id, std::uint64_t visits) 
         found != sessions_.end() && found->second->connections == 0 && found->second->visits == visits;
     return still ? found->second.get() : nullptr;
   };
-  while (forsaken() && !forsaken()->images.empty() && !closing_ && Clock::now() < until)
+  const auto has_something = [](const Session* session) { return !session->images.empty() || session->locks > 0; };
+  while (forsaken() && has_something(forsaken()) && !closing_ && Clock::now() < until)
     co_await changed_.wait(until);
   Session* session = forsaken();
   if (!session) co_return;
@@ -60,6 +61,7 @@ asio::awaitable<void> Leases::expire(wire::native::Id id, std::uint64_t visits) 
 }
 
 asio::awaitable<void> Leases::end(Session& session) {
+  if (ended_) ended_(session);
   const std::vector<ImageId> images(session.images.begin(), session.images.end());
   for (const ImageId image : images) {
     const Call call;
@@ -83,8 +85,13 @@ Result<void> Leases::admit(const ImageSpec& spec) const {
   return {};
 }
 
-net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec spec) {
+net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec spec, As as) {
   if (auto fine = admit(spec); !fine) co_return pass(std::move(fine.error()));
+  if (as == As::existing) {
+    auto joining = join_readers(session, call, id, spec);
+    auto joined = co_await std::move(joining);
+    co_return joined;
+  }
   while (true) {
     const auto found = images_.find(id);
     if (found == images_.end()) break;
@@ -103,8 +110,10 @@ net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec 
   const auto image = std::make_shared<Image>(spec);
   image->owner = &session;
   image->listed = std::move(*listed);
+  image->counted = as == As::for_name;
   images_[id] = image;
   session.images.insert(id);
+  if (image->counted && parts_.for_name) parts_.for_name(id);
   auto work = [store = parts_.store, call, id, spec] { return store->open(call, id, spec); };
   auto opened = co_await net::offload(parts_.waiters, std::move(work));
   if (opened) {
@@ -117,12 +126,60 @@ net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec 
   co_return opened;
 }
 
-Result<Leases::Use> Leases::use(const Session& session, const ImageId& id) {
+net::Task<void> Leases::join_readers(Session& session, Call call, ImageId id, ImageSpec spec) {
+  while (true) {
+    const auto found = images_.find(id);
+    const Image* image = found == images_.end() ? nullptr : found->second.get();
+    if (image && image->state == Image::State::opening) {
+      if (auto alive = call.alive(); !alive) co_return pass(std::move(alive.error()));
+      co_await changed_.wait(call.deadline);
+      continue;
+    }
+    const bool known = image && image->state == Image::State::open &&
+                       (image->names > 0 || image->readers.contains(&session) || image->owner == &session);
+    if (!known)
+      co_return fail(Errc::unavailable, fmt::format("image {} is not kept here (any more)", id.text()));
+    if (image->grid.spec() != spec)
+      co_return fail(Errc::conflict, fmt::format("image {} has another geometry", id.text()));
+    found->second->readers.insert(&session);
+    session.images.insert(id);
+    co_return Result<void>();
+  }
+}
+
+Result<Leases::Use> Leases::use(const Session& session, const ImageId& id, For what) {
   const auto found = images_.find(id);
-  if (found == images_.end() || found->second->owner != &session ||
-      found->second->state != Image::State::open)
+  Image* image = found == images_.end() ? nullptr : found->second.get();
+  const bool owns = image && image->owner == &session;
+  const bool reads = image && image->readers.contains(const_cast<Session*>(&session));
+  if (!image || image->state != Image::State::open || (!owns && !reads))
     return fail(Errc::invalid, fmt::format("image {} is not open on this server", id.text()));
+  if (what == For::writing && (!owns || image->names > 0))
+    return fail(Errc::conflict, fmt::format("image {} has a name: its pixels do not change any more", id.text()));
   return Use(*this, found->second);
+}
+
+Result<bool> Leases::Use::take_room(const TileKey& key) {
+  Image& image = *image_;
+  if (!image.counted) return false;
+  if (image.taken.empty()) image.taken.resize(image.grid.tiles());
+  const auto at = static_cast<std::size_t>(image.grid.index(key));
+  if (image.taken[at]) return false;
+  const std::uint64_t bytes = image.grid.rect(key).size.area() * image.grid.spec().format.pixel_bytes();
+  SMALTI_CHECK(leases_->parts_.quota.take(bytes));
+  image.taken[at] = true;
+  image.held += bytes;
+  return true;
+}
+
+void Leases::Use::give_room(const TileKey& key) {
+  Image& image = *image_;
+  const auto at = static_cast<std::size_t>(image.grid.index(key));
+  if (image.taken.empty() || !image.taken[at]) return;
+  const std::uint64_t bytes = image.grid.rect(key).size.area() * image.grid.spec().format.pixel_bytes();
+  image.taken[at] = false;
+  image.held -= bytes;
+  leases_->parts_.quota.give(bytes);
 }
 
 net::Task<void> Leases::drop(Session& session, Call call, ImageId id) {
@@ -130,12 +187,18 @@ net::Task<void> Leases::drop(Session& session, Call call, ImageId id) {
     const auto found = images_.find(id);
     if (found == images_.end()) co_return Result<void>();
     const std::shared_ptr<Image> image = found->second;
-    if (image->owner != &session)
+    if (image->owner != &session && !image->readers.contains(&session)) {
+      // Its name is gone, or it was this session's and is another's to read.
+      if (image->names > 0 || image->state == Image::State::going) co_return Result<void>();
       co_return fail(Errc::conflict, fmt::format("image {} belongs to another client", id.text()));
+    }
     if (image->state == Image::State::open) {
+      image->readers.erase(&session);
+      if (image->owner == &session) image->owner = nullptr;
+      session.images.erase(id);
+      if (image->kept()) co_return Result<void>();
       auto removing = remove(call, id, image);
       auto removed = co_await std::move(removing);
-      session.images.erase(id);
       co_return removed;
     }
     if (auto alive = call.alive(); !alive) co_return pass(std::move(alive.error()));
@@ -151,9 +214,58 @@ net::Task<void> Leases::remove(Call call, ImageId id, std::shared_ptr<Image> ima
   free_of_client.trace = call.trace;
   auto work = [store = parts_.store, free_of_client, id] { return store->drop(free_of_client, id); };
   auto dropped = co_await net::offload(parts_.waiters, std::move(work));
+  parts_.quota.give(std::exchange(image->held, 0));
   images_.erase(id);
   changed_.notify();
   co_return dropped;
+}
+
+Result<void> Leases::name(const ImageId& id) {
+  const auto found = images_.find(id);
+  if (found == images_.end() || !found->second->owner || found->second->state != Image::State::open)
+    return fail(Errc::unavailable, fmt::format("image {} is not kept here any more: its client was away for too long",
+                                               id.text()));
+  ++found->second->names;
+  return {};
+}
+
+void Leases::unname(const ImageId& id) {
+  const auto found = images_.find(id);
+  if (found == images_.end()) return;
+  Image& image = *found->second;
+  --image.names;
+  if (image.kept() || image.state != Image::State::open) return;
+  image.state = Image::State::going;  // from now on nobody finds it
+  parts_.tasks.spawn(clear(this, id, found->second));
+}
+
+asio::awaitable<void> Leases::clear(Leases* self, ImageId id, std::shared_ptr<Image> image) {
+  const Call call;
+  auto removing = self->remove(call, id, std::move(image));
+  auto removed = co_await std::move(removing);
+  if (!removed)
+    self->parts_.log.line(Level::warning, fmt::format("image {}: not dropped: {}", id.text(), removed.error().what));
+}
+
+void Leases::keep(const ImageId& id, const ImageSpec& spec, std::uint64_t bytes) {
+  const auto image = std::make_shared<Image>(spec);
+  image->state = Image::State::open;
+  image->names = 1;
+  image->counted = true;
+  image->held = bytes;
+  parts_.quota.charge(bytes);
+  image->listed = parts_.ledger.charge(Resource::list_length, 1);
+  images_[id] = image;
+}
+
+std::uint64_t Leases::held(const ImageId& id) const {
+  const auto found = images_.find(id);
+  return found == images_.end() ? 0 : found->second->held;
+}
+
+const Session* Leases::find(const wire::native::Id& id) const {
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() ? nullptr : found->second.get();
 }
 
 void Leases::close() {

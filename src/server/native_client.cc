@@ -20,7 +20,8 @@ void answer(const ClientPtr& client, const native::Meta& meta, Result<void> done
 
 asio::awaitable<void> open(ClientPtr client, native::Meta meta, native::Open m) {
   const Running running(client);
-  auto opening = client->host.leases.open(client->session(), client->call_for(meta), m.image, m.spec);
+  const auto as = m.existing ? Leases::As::existing : m.for_name ? Leases::As::for_name : Leases::As::own;
+  auto opening = client->host.leases.open(client->session(), client->call_for(meta), m.image, m.spec, as);
   auto opened = co_await std::move(opening);
   answer(client, meta, std::move(opened));
 }
@@ -99,9 +100,13 @@ net::Task<void> begin_request(ClientPtr client, native::Frame frame) {
     tasks.spawn(use(client, meta, *to_tell));
   else if (std::holds_alternative<native::Ping>(frame.message))
     client->connection->send(meta, native::Done{});
-  else
-    co_return fail(Errc::corrupt,
-                   fmt::format("{} in the middle of a conversation", native::name_of(frame.message)));
+  else {
+    const std::string_view what = native::name_of(frame.message);
+    auto beginning = begin_named(client, meta, std::move(frame.message));
+    auto begun = co_await std::move(beginning);
+    if (!begun) co_return pass(std::move(begun.error()));
+    if (!*begun) co_return fail(Errc::corrupt, fmt::format("{} in the middle of a conversation", what));
+  }
   co_return Result<void>();
 }
 

@@ -31,6 +31,9 @@ net::Task<void> begin_request(ClientPtr client, wire::native::Frame frame);
 void begin_get(ClientPtr client, wire::native::Meta meta, wire::native::Get get);
 net::Task<void> begin_put(ClientPtr client, wire::native::Meta meta, wire::native::Put put);
 
+// Requests about names; false: it is none.
+net::Task<bool> begin_named(ClientPtr client, wire::native::Meta meta, wire::native::Message message);
+
 // Counts a request as running for as long as it lives.
 class Running {
  public:

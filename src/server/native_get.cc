@@ -74,7 +74,7 @@ Piece next_piece(const ClientPtr& client, std::span<const Wanted>& wanted, nativ
   Piece piece;
   while (!wanted.empty() && (piece.bytes < piece_bytes || piece.gets.empty())) {
     const Wanted& one = wanted.front();
-    auto use = client->host.leases.use(client->session(), one.key.image);
+    auto use = client->host.leases.use(client->session(), one.key.image, Leases::For::reading);
     if (!use || !use->grid().has(one.key)) {
       const Result<std::optional<Tile>> absent;
       const Result<std::optional<Tile>> stranger = use ? absent : pass(std::move(use.error()));

@@ -22,11 +22,15 @@ struct Coded {
   std::uint64_t checksum = 0;
 };
 
+// What an item means for the quota: nothing, room taken for it, or room to be given back once its tile is away.
+enum class Room : std::uint8_t { none, taken, returned };
+
 struct Piece {
   std::vector<std::uint32_t> indexes;
   std::vector<TilePut> puts;
   std::vector<Coded> coded;
   std::vector<Leases::Use> uses;
+  std::vector<Room> rooms;
   std::uint64_t bytes = 0;
   Shares shares;
 };
@@ -57,6 +61,11 @@ std::vector<TilePut> put_all(TileStore& store, const Call& call, TileHeap& heap,
   return puts;
 }
 
+// A tile that is not there in the end needs no room in the quota.
+void settle_room(Leases::Use& use, Room room, const TileKey& key, bool done) {
+  if (room == (done ? Room::returned : Room::taken)) use.give_room(key);
+}
+
 // Waits in the pool for those of a piece that the loop could not put.
 asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece) {
   const Running running(client);
@@ -66,7 +75,10 @@ asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece)
   };
   const std::vector<TilePut> done = co_await net::offload(client->host.parts.waiters, std::move(work));
   native::PutDone reply;
-  for (std::size_t i = 0; i < done.size(); ++i) reply.answers.push_back({piece.indexes[i], done[i].put});
+  for (std::size_t i = 0; i < done.size(); ++i) {
+    settle_room(piece.uses[i], piece.rooms[i], done[i].key, done[i].put.has_value());
+    reply.answers.push_back({piece.indexes[i], done[i].put});
+  }
   client->connection->send(meta, reply);
 }
 
@@ -80,21 +92,23 @@ void dispatch(const ClientPtr& client, const native::Meta& meta, Piece& piece, n
   for (std::size_t i = 0; i < all.puts.size(); ++i) {
     TilePut& put = all.puts[i];
     if (put.put || put.put.error().code != Errc::would_wait) {
+      settle_room(all.uses[i], all.rooms[i], put.key, put.put.has_value());
       reply.answers.push_back({all.indexes[i], std::move(put.put)});
       continue;
     }
     later.indexes.push_back(all.indexes[i]);
     later.puts.push_back(std::move(put));
+    later.uses.push_back(std::move(all.uses[i]));
+    later.rooms.push_back(all.rooms[i]);
   }
   if (later.puts.empty()) return;
-  later.uses = std::move(all.uses);
   later.shares = std::move(all.shares);
   client->connection->tasks().spawn(put_deep(client, meta, std::move(later)));
 }
 
 // Whether the item may be put at all, before its payload is read.
 Result<Leases::Use> admit(const ClientPtr& client, const native::PutItem& item) {
-  SMALTI_TRY(Leases::Use use, client->host.leases.use(client->session(), item.key.image));
+  SMALTI_TRY(Leases::Use use, client->host.leases.use(client->session(), item.key.image, Leases::For::writing));
   const Grid& grid = use.grid();
   if (!grid.has(item.key))
     return fail(Errc::invalid, fmt::format("image {} has no tile {},{} of level {}", item.key.image.text(),
@@ -157,6 +171,13 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
       if (!skipped) co_return pass(std::move(skipped.error()));
       continue;
     }
+    const Result<bool> room = item.bytes > 0 ? use->take_room(item.key) : Result<bool>(false);
+    if (!room) {
+      reply.answers.push_back({i, pass(room.error())});
+      auto skipped = co_await client->connection->skip(item.coded != 0 ? item.coded : item.bytes);
+      if (!skipped) co_return pass(std::move(skipped.error()));
+      continue;
+    }
     Shares shares;
     if (!client->connection->try_take(item.bytes, shares)) {
       // Nothing is kept from the store while this waits, so that what waits never waits for itself.
@@ -166,8 +187,14 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
     const Extent size = use->grid().rect(item.key).size;
     const PixelFormat format = use->grid().spec().format;
     Arrived arrived = co_await read_tile(client, item, size, format);
-    if (arrived.broken) co_return pass(std::move(arrived.tile.error()));
+    if (arrived.broken) {
+      if (*room) use->give_room(item.key);
+      for (std::size_t n = 0; n < piece.puts.size(); ++n)
+        settle_room(piece.uses[n], piece.rooms[n], piece.puts[n].key, false);
+      co_return pass(std::move(arrived.tile.error()));
+    }
     if (!arrived.tile) {
+      if (*room) use->give_room(item.key);
       reply.answers.push_back({i, pass(std::move(arrived.tile.error()))});
       continue;
     }
@@ -176,6 +203,7 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
     piece.indexes.push_back(i);
     piece.puts.push_back({item.key, std::move(*arrived.tile), item.only_if});
     piece.uses.push_back(std::move(*use));
+    piece.rooms.push_back(*room ? Room::taken : item.bytes == 0 ? Room::returned : Room::none);
     piece.shares.join(std::move(shares));
     piece.bytes += item.bytes;
     if (piece.bytes >= piece_bytes) dispatch(client, meta, piece, reply);

@@ -34,12 +34,18 @@ void keep_alive(int socket) {
   ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
 }
 
+Quota& quota_of(ServerParts& parts) {
+  if (!parts.names.quota) parts.names.quota = std::make_shared<Quota>();
+  return *parts.names.quota;
+}
+
 native::Welcome welcome(const NativeHost& host, bool plain) {
   native::Welcome m;
   m.attributes = host.options.attributes;
   m.server = host.identity.id();
   m.incarnation = host.identity.incarnation();
   m.plain = plain;
+  m.durable = bool(host.parts.names.shelf.put);
   m.grace_millis =
       static_cast<std::uint32_t>(std::min<std::int64_t>(host.options.grace.count(), ~std::uint32_t{0}));
   m.in_flight_bytes =
@@ -155,7 +161,8 @@ NativeHost::NativeHost(const ServerParts& p, const ServerOptions& o, Identity i)
       complaints(p.log),
       tasks(p.loop),
       in_flight(p.loop.executor(), o.in_flight_bytes, o.pressure),
-      leases({p.loop, tasks, p.store, p.ledger, p.waiters, p.log}, o.grace) {}
+      leases({p.loop, tasks, p.store, p.ledger, p.waiters, p.log, quota_of(parts), p.names.for_name}, o.grace),
+      catalog({p.loop, leases, p.store, p.waiters, p.log, quota_of(parts), p.names.shelf}) {}
 
 asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStream> stream,
                                    Admission::Ticket& ticket, Clock::time_point handshake_deadline) {

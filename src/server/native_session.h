@@ -8,6 +8,7 @@
 #include "net/psk.h"
 #include "server/admission.h"
 #include "server/budget.h"
+#include "server/catalog.h"
 #include "server/complaints.h"
 #include "server/identity.h"
 #include "server/leases.h"
@@ -28,7 +29,11 @@ struct NativeHost {
   net::Tasks tasks;
   Budget in_flight;
   Leases leases;
+  Catalog catalog;
 };
+
+// Takes in what was kept of an earlier life. Before the first client.
+void restore_names(NativeHost& host);
 
 // Serves one connection to its end. TLS has not begun; the peer's first byte says that it will. The ticket is
 // a stranger's until the client has proved the secret and fits.

@@ -196,6 +196,7 @@ Result<std::unique_ptr<Server>> Server::listen(ServerParts parts, ServerOptions 
   auto identity = server::Identity::claim(options.state, listener->port(), parts.log);
   auto state = std::make_unique<State>(parts, options, std::move(identity), std::move(listener));
   SMALTI_CHECK(state->host.psk.key());  // derived before the first client waits for it
+  server::restore_names(state->host);
   state->host.tasks.spawn(state->accept());
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }

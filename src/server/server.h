@@ -12,6 +12,7 @@
 #include "net/network.h"
 #include "net/psk.h"
 #include "server/guest.h"
+#include "server/names_parts.h"
 #include "smalti/base/log.h"
 #include "smalti/base/pool.h"
 #include "smalti/base/secret.h"
@@ -63,6 +64,7 @@ struct ServerParts {
   Pool& waiters;  // its threads wait for the store: as many as may wait at once
   Log& log;
   server::GuestHandler guests;  // serves ImageMagick's clients; empty: they are told no
+  server::NamesParts names = {};
 };
 
 // Serves from the moment it is made until it is drained. Thread-safe; never on the loop's thread.

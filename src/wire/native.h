@@ -101,6 +101,7 @@ struct Welcome {
   Id server{};                     // persistent
   std::uint64_t incarnation = 0;   // random at every start: a changed one means that all tiles are gone
   bool plain = false;              // agrees: both sides end encryption right behind this frame
+  bool durable = false;            // named images survive its end
   std::uint32_t grace_millis = 0;  // how long images outlive the last connection of their session
   // Payload of unanswered requests that the server takes from one connection.
   std::uint32_t in_flight_bytes = 0;

@@ -96,7 +96,10 @@ Message take_welcome(Head& h) {
   m.attributes = take_attributes(h);
   m.server = h.r.array<16>();
   m.incarnation = h.r.u64();
-  m.plain = take_flag(h, "welcome");
+  const std::uint32_t flags = h.r.u32();
+  if (flags > 3) h.no(fmt::format("reserved welcome flags {:#x}", flags));
+  m.plain = (flags & 1) != 0;
+  m.durable = (flags & 2) != 0;
   m.grace_millis = h.r.u32();
   m.in_flight_bytes = h.r.u32();
   m.name = h.r.text(most_name);

@@ -119,7 +119,7 @@ std::uint32_t put(Writer& w, const Welcome& m) {
   put_attributes(w, m.attributes);
   w.raw(m.server);
   w.u64(m.incarnation);
-  w.u32(m.plain ? 1 : 0);
+  w.u32((m.plain ? 1u : 0u) | (m.durable ? 2u : 0u));
   w.u32(m.grace_millis);
   w.u32(m.in_flight_bytes);
   w.text(m.name, most_name);

@@ -94,7 +94,7 @@ std::vector<Message> one_of_each() {
           Use{image(4)},
           Use{},
           Goodbye{true, "done"},
-          Welcome{attributes, id(5), 0x0102030405060708, true, 30000, 1 << 20, "server"},
+          Welcome{attributes, id(5), 0x0102030405060708, true, true, 30000, 1 << 20, "server"},
           Refused{Errc::incompatible, attributes, "quantum depth 16 here, 8 there"},
           Done{},
           Failed{{Errc::io, "disk full"}},
