@@ -64,7 +64,7 @@ struct AtomicCounts {
 
 // Thread-safe throughout, like the cache itself.
 struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
-  Core(CacheParts, const ImageSpec&, const CacheOptions&, cache::WorkingSetPlan, Hold listed);
+  Core(CacheParts, const ImageId&, const ImageSpec&, const CacheOptions&, cache::WorkingSetPlan, Hold listed);
 
   // core_read.cc
   Result<void> read(const Call&, Rect, MutablePixels into, const Outside&);
@@ -89,6 +89,7 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   void close();
 
   bool is_written(std::uint64_t index) const noexcept;
+  void mark_written(std::uint64_t index) noexcept;
   TileKey key(std::uint64_t index) const noexcept;
   Rect tile_rect(std::uint64_t index) const noexcept;
   std::uint64_t tile_bytes(std::uint64_t index) const noexcept;
@@ -99,7 +100,8 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   CacheParts parts;
   const ImageSpec spec;
   const Grid grid;
-  const ImageId id = ImageId::fresh();
+  const ImageId id;
+  bool read_only = false;  // constant once others know the object
   const bool read_ahead;
   cache::WorkingSet set;
   cache::Window window{set};
@@ -132,7 +134,6 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   Result<void> put_all(const Call&);
   Result<void> evict(const Call&);
   void settle(const cache::DraftPtr&, bool arrived);
-  void mark_written(std::uint64_t index) noexcept;
 
   // core_ahead.cc
   bool post_ahead(std::vector<std::uint64_t> indices, Hint);

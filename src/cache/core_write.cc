@@ -29,6 +29,8 @@ Result<void> PixelCache::Core::write(const Call& call, Rect rect, Pixels from) {
     return fail(Errc::invalid,
                 fmt::format("image {} of {}x{} pixels: a write of {}x{} pixels at {},{} leaves it", id.text(),
                             spec.size.w, spec.size.h, rect.size.w, rect.size.h, rect.x, rect.y));
+  if (read_only)
+    return fail(Errc::conflict, fmt::format("image {} has a name: its pixels do not change any more", id.text()));
   ++counts.writes;
   const Grid::Span span = grid.span(rect);
   const std::uint64_t along = std::max(span.col1 - span.col0, span.row1 - span.row0);

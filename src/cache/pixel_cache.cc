@@ -42,11 +42,12 @@ ImageSpec spec_for(Extent size, PixelFormat format, const Ledger& ledger) noexce
   return {size, format, tile_extent_for(size, format, row_of_tiles)};
 }
 
-PixelCache::Core::Core(CacheParts shared, const ImageSpec& image, const CacheOptions& options,
+PixelCache::Core::Core(CacheParts shared, const ImageId& name, const ImageSpec& image, const CacheOptions& options,
                        cache::WorkingSetPlan plan, Hold listed)
     : parts(std::move(shared)),
       spec(image),
       grid(image),
+      id(name),
       read_ahead(options.read_ahead && parts.store->traits().waits),
       set(parts.ledger, plan),
       order(grid),
@@ -91,8 +92,8 @@ std::string PixelCache::Core::name(std::uint64_t index) const {
   return fmt::format("image {}, tile {},{}", id.text(), index % grid.cols(), index / grid.cols());
 }
 
-Result<PixelCache> PixelCache::create(CacheParts parts, const Call& call, const ImageSpec& spec,
-                                      CacheOptions options) {
+Result<std::shared_ptr<PixelCache::Core>> PixelCache::core_for(CacheParts parts, const ImageId& id,
+                                                               const ImageSpec& spec, const CacheOptions& options) {
   SMALTI_CHECK(spec.check());
   SMALTI_CHECK(parts.ledger.fits(Resource::width, spec.size.w));
   SMALTI_CHECK(parts.ledger.fits(Resource::height, spec.size.h));
@@ -101,7 +102,26 @@ Result<PixelCache> PixelCache::create(CacheParts parts, const Call& call, const 
     SMALTI_TRY(listed, parts.ledger.take(Resource::list_length, 1));
   }
   const cache::WorkingSetPlan plan = plan_for(spec, options, parts.ledger);
-  auto core = std::make_shared<Core>(std::move(parts), spec, options, plan, std::move(listed));
+  return std::make_shared<Core>(std::move(parts), id, spec, options, plan, std::move(listed));
+}
+
+Result<PixelCache> PixelCache::open(CacheParts parts, const ImageId& id, const ImageSpec& spec,
+                                    const std::vector<bool>& written, CacheOptions options) {
+  SMALTI_TRY(auto core, core_for(std::move(parts), id, spec, options));
+  if (written.size() != core->grid.tiles()) {
+    core->close();
+    return fail(Errc::invalid, fmt::format("image {}: {} tiles are told of, and it has {}", id.text(), written.size(),
+                                           core->grid.tiles()));
+  }
+  core->read_only = true;
+  for (std::size_t i = 0; i < written.size(); ++i)
+    if (written[i]) core->mark_written(i);
+  return PixelCache(std::move(core));
+}
+
+Result<PixelCache> PixelCache::create(CacheParts parts, const Call& call, const ImageSpec& spec,
+                                      CacheOptions options) {
+  SMALTI_TRY(auto core, core_for(std::move(parts), ImageId::fresh(), spec, options));
   if (Result<void> opened = core->parts.store->open(call, core->id, spec); !opened) {
     core->close();
     return pass(std::move(opened.error()), fmt::format("an image of {}x{} pixels", spec.size.w, spec.size.h));

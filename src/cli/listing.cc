@@ -59,7 +59,8 @@ std::string help_text(std::string_view program, std::span<const ops::OperatorInf
       "       {0} -distribute-cache [ADDRESS:]PORT\n"
       "\nWords are read left to right: a setting holds from its place on, an operator works on all images "
       "read before\n"
-      "it, the last word is the file to write. Options take ImageMagick's words and mean the same.\n"
+      "it, the last word is the file to write. Options take ImageMagick's words and mean the same. dpc:NAME is an image\n"
+      "that the pixel servers keep under a name; 'dpc:NAME[WxH+X+Y]' reads a part of it.\n"
       "\nOperators:\n",
       program);
   text += operators_text(operators);

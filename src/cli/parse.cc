@@ -138,6 +138,8 @@ class Parser {
     if (script.act == Act::serve && !script.steps.empty())
       return fail(Errc::invalid,
                   fmt::format("-distribute-cache takes no pictures: `{}'", script.steps.front().name));
+    if (script.act == Act::erase && !script.steps.empty())
+      return fail(Errc::invalid, fmt::format("-delete-cache takes no pictures: `{}'", script.steps.front().name));
     if (script.act == Act::probe && !script.steps.empty())
       return fail(Errc::invalid,
                   fmt::format("-probe-client takes no pictures: `{}'", script.steps.front().name));

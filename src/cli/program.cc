@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 
 #include "cli/listing.h"
@@ -14,7 +15,9 @@
 #include "cli/script.h"
 #include "cli/serve.h"
 #include "cli/signals.h"
+#include "client/names.h"
 #include "house/house.h"
+#include "house/names_report.h"
 #include "house/probe.h"
 #include "house/report.h"
 #include "policy/policies.h"
@@ -139,6 +142,34 @@ Result<void> work(const Script& script, const house::Config& config, Signals& si
   return {};
 }
 
+// What needs servers but no pictures.
+Result<void> with_names(const Script& script, const house::Config& config, Signals& signals, Voice& voice,
+                        const std::function<Result<void>(client::Names&, const Call&)>& act) {
+  Log log([&voice](Level, std::string_view text) { voice.complain(text); }, script.verbose ? Level::info
+                                                                                           : Level::error);
+  if (config.hosts.empty())
+    return fail(Errc::invalid, "no pixel servers are set: -define registry:cache:hosts=HOST:PORT,..., or the policy `hosts'");
+  SMALTI_TRY(auto house, house::build(config, house::Purpose::client, log));
+  const Call call = house::call_for(*house, signals.stop());
+  return act(*house->names, call);
+}
+
+Result<void> erase(const Script& script, const house::Config& config, Signals& signals, Voice& voice) {
+  return with_names(script, config, signals, voice, [&script](client::Names& names, const Call& call) -> Result<void> {
+    for (const std::string& name : script.erase) SMALTI_CHECK(names.erase(call, name));
+    return {};
+  });
+}
+
+Result<void> list_cache(const Script& script, const house::Config& config, Signals& signals, Voice& voice) {
+  return with_names(script, config, signals, voice, [](client::Names& names, const Call& call) -> Result<void> {
+    SMALTI_TRY(const client::Listing listing, names.list(call));
+    if (!print(house::listing_text(listing, house::now_in_milliseconds())))
+      return fail(Errc::io, "standard output could not be written");
+    return {};
+  });
+}
+
 // The ports of -distribute-cache beside it are those that the advice names.
 Result<void> probe(const Script& script) {
   SMALTI_TRY(const house::Probed probed, house::probe_client(script.probe));
@@ -156,8 +187,12 @@ Result<void> act(const Script& script, std::string_view name, const Environment&
     return {};
   }
   SMALTI_TRY(const Policies policies, load_policies(policy_places(environment)));
-  if (script.act == Act::list) return list(script, policies, environment, operators);
+  const bool cache_listed = script.act == Act::list && same_word(script.list, "cache");
+  if (script.act == Act::list && !cache_listed) return list(script, policies, environment, operators);
   SMALTI_TRY(const house::Config config, house::configure(script.asked, policies, environment));
+  if (cache_listed && config.hosts.empty()) return list(script, policies, environment, operators);
+  if (cache_listed) return list_cache(script, config, signals, voice);
+  if (script.act == Act::erase) return erase(script, config, signals, voice);
   if (script.act == Act::version) {
     if (!print(version_text(config.quantum))) return fail(Errc::io, "standard output could not be written");
     return {};

@@ -18,6 +18,7 @@ enum class Act : std::uint8_t {
   run,       // steps: read, apply, write
   identify,  // steps: read and describe each file; no pixels
   serve,     // a pixel server
+  erase,     // -delete-cache NAME
   probe,     // which of ImageMagick's handshakes a program speaks
   list,      // -list WHAT
   version,
@@ -52,6 +53,7 @@ struct Script {
   house::Asked asked;
   std::vector<HostPort> serve;  // where; an empty host means every address of this host
   std::string list;             // what
+  std::vector<std::string> erase;  // names of images
   std::string probe;            // the program
   bool verbose = false;
   bool quiet = false;  // no warnings

@@ -22,10 +22,11 @@ namespace {
 
 constexpr std::uint64_t whole_image_bytes = 16u << 20;
 
-class ClusterStore final : public TileStore {
+class ClusterStore final : public Cluster {
  public:
   ClusterStore(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& options)
       : placement_(options.placement),
+        for_names_(options.for_names),
         replicas_(std::clamp(options.replicas, 1u, most_replicas)),
         turn_(options.first),
         fleet_(loop, heap, log, options),
@@ -36,6 +37,8 @@ class ClusterStore final : public TileStore {
   }
 
   Result<void> open(const Call&, const ImageId&, const ImageSpec&) override;
+  Result<void> adopt(const Call&, const ImageId&, const ImageSpec&, const Placing&) override;
+  Result<Placing> describe(const ImageId&) const override;
   void get(const Call&, std::span<TileGet>) override;
   void put(const Call&, std::span<TilePut>) override;
   Result<void> drop(const Call&, const ImageId&) override;
@@ -52,6 +55,7 @@ class ClusterStore final : public TileStore {
   Result<void> synced(const ImageRecord&, const std::vector<std::pair<std::uint32_t, Error>>& failed);
 
   const Placement placement_;
+  const bool for_names_;
   const std::uint32_t replicas_;
   std::atomic<std::uint32_t> turn_;  // of the next whole image
   Claims claims_;
@@ -83,6 +87,7 @@ Result<void> ClusterStore::open(const Call& call, const ImageId& image, const Im
   SMALTI_CHECK(images_.open(image, spec, image, rule));
   const RecordPtr record = images_.find(image);
   if (!record) return {};  // dropped meanwhile
+  record->for_name = for_names_;
   std::vector<std::uint32_t> servers = record->expected_servers();
   if (replicas_ > 1) std::erase_if(servers, [this](std::uint32_t server) { return !fleet_.well(server); });
   for (const Opening& one : open_on(fleet_, call, *record, servers)) {
@@ -93,6 +98,43 @@ Result<void> ClusterStore::open(const Call& call, const ImageId& image, const Im
     return pass(*one.error);
   }
   return {};
+}
+
+Result<void> ClusterStore::adopt(const Call& call, const ImageId& image, const ImageSpec& spec, const Placing& placing) {
+  assert(!on_loop_thread());
+  SMALTI_CHECK(spec.check());
+  SMALTI_CHECK(fleet_.meet(call));
+  keeper_.start();
+  std::vector<std::uint32_t> servers;  // members, in the placing's order
+  SMALTI_TRY(const Rule rule, fleet_.rule(image, spec, placing, servers));
+  SMALTI_CHECK(images_.open(image, spec, image, rule));
+  const RecordPtr record = images_.find(image);
+  if (!record) return {};
+  record->existing = true;
+  record->restore_rule();
+  for (const Placing::Run& run : placing.exceptions) {
+    std::vector<std::uint32_t> holders;
+    for (const std::uint32_t holder : run.holders)
+      if (holder < servers.size()) holders.push_back(servers[holder]);
+    record->restore(run.first, run.tiles, holders);
+  }
+  std::vector<std::pair<std::uint32_t, Error>> failed;
+  std::erase_if(servers, [&](std::uint32_t server) { return record->part(server).tiles == 0; });
+  fleet_.reach(call, servers);
+  for (Opening& one : open_on(fleet_, call, *record, servers))
+    if (one.error) failed.emplace_back(one.server, std::move(*one.error));
+  const auto there = [&](std::uint32_t server) {
+    return std::none_of(failed.begin(), failed.end(), [&](const auto& one) { return one.first == server; });
+  };
+  if (failed.empty() || (record->replicas() > 1 && record->tally(there).none == 0)) return {};
+  static_cast<void>(drop(call, image));
+  return pass(std::move(failed.front().second));
+}
+
+Result<Placing> ClusterStore::describe(const ImageId& image) const {
+  const RecordPtr record = images_.find(image);
+  if (!record) return fail(Errc::invalid, fmt::format("image {} is not open", image.text()));
+  return fleet_.describe(*record);
 }
 
 void ClusterStore::get(const Call& call, std::span<TileGet> gets) {
@@ -218,6 +260,12 @@ void ClusterStore::use(const std::optional<ImageId>& image, const std::function<
 }
 
 }  // namespace
+
+namespace client {
+std::unique_ptr<Cluster> make_cluster(net::Loop& loop, TileHeap& heap, Log& log, const ClusterOptions& options) {
+  return std::make_unique<ClusterStore>(loop, heap, log, options);
+}
+}  // namespace client
 
 StorePtr cluster_store(net::Loop& loop, TileHeap& heap, Log& log, ClusterOptions options) {
   return std::make_unique<ClusterStore>(loop, heap, log, options);

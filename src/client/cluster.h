@@ -38,6 +38,7 @@ struct ClusterOptions {
   std::uint32_t first = 0;         // the server of the first whole image
   bool random_first = true;        // ... drawn at random instead
   std::uint32_t replicas = 1;      // servers that have each tile; at most 8
+  bool for_names = false;          // its images are to get names: they count against the servers' quotas
   std::uint32_t connections = 2;   // to each server
   Compress compress = Compress::automatic;
   std::chrono::milliseconds connect{5000};
@@ -47,5 +48,22 @@ struct ClusterOptions {
 // Connects to a server only when an image is first opened there. Thread-safe.
 // REQUIRES: loop, heap and log outlive the store.
 StorePtr cluster_store(net::Loop&, TileHeap&, Log&, ClusterOptions);
+
+namespace client {
+
+struct Placing;
+
+// The same, for images that outlive it.
+class Cluster : public TileStore {
+ public:
+  // Opens an image that somebody else has put and named, for reading. It stays while it is open here. unavailable: it has
+  // gone from a server that no other one can stand in for.
+  virtual Result<void> adopt(const Call&, const ImageId&, const ImageSpec&, const Placing&) = 0;
+  // Where the tiles of an open image are. invalid: it is not open.
+  virtual Result<Placing> describe(const ImageId&) const = 0;
+};
+std::unique_ptr<Cluster> make_cluster(net::Loop&, TileHeap&, Log&, const ClusterOptions&);
+
+}  // namespace client
 
 }  // namespace smalti

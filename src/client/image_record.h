@@ -49,6 +49,8 @@ class ImageRecord : public OpenImage {
   ImageRecord(const ImageSpec&, const ImageId&, Rule);
 
   const ImageId id;
+  // Somebody else has put it and given it a name: it does not change. Or it is to get one. Constant after open().
+  bool existing = false, for_name = false;
   const Grid& grid() const noexcept { return grid_; }
   std::uint32_t replicas() const noexcept { return rule_.replicas; }
   const Rule& rule() const noexcept { return rule_; }

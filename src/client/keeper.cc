@@ -262,6 +262,7 @@ bool Keeper::copy_some() {
   for (const auto& [id, record] : images_.all()) {
     const auto cursor = cursors_.find(id);
     if (cursor == cursors_.end() && !record->may_be_short.exchange(false)) continue;
+    if (record->existing) continue;  // nobody may put to it
     if (record->replicas() < 2) continue;
     std::uint64_t from = cursor == cursors_.end() ? 0 : cursor->second;
     more = copy_some(*record, from) || more;

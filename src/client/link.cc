@@ -198,7 +198,7 @@ Result<void> Link::meet(const Welcome& welcome) {
     return {};  // written by this thread only
   {
     const std::lock_guard lock(identity_mutex_);
-    identity_ = {welcome.server, welcome.incarnation, identity_.epoch + 1};
+    identity_ = {welcome.server, welcome.incarnation, identity_.epoch + 1, welcome.durable};
   }
   if (identity_.epoch > 1) tell(LinkEvent::Kind::restarted, named({Errc::unavailable, "the server restarted"}));
   return {};

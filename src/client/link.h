@@ -56,6 +56,7 @@ struct Identity {
   wire::native::Id server{};
   std::uint64_t incarnation = 0;
   std::uint64_t epoch = 0;
+  bool durable = false;  // named images survive its end
 };
 
 struct Traffic {

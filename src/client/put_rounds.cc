@@ -44,7 +44,7 @@ std::vector<Opening> open_on(Fleet& fleet, const Call& call, ImageRecord& record
   std::vector<Errand> errands;
   for (const std::uint32_t server : servers)
     if (record.needs_opening(server, fleet.epoch(server)))
-      errands.push_back({server, Fleet::request(call, native::Open{record.id, record.spec}), {}});
+      errands.push_back({server, Fleet::request(call, native::Open{record.id, record.spec, record.existing, record.for_name}), {}});
   const auto answered = fleet.carry_out(call, errands);
   std::vector<Opening> out;
   for (const Errand& errand : errands) {

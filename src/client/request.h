@@ -64,6 +64,8 @@ struct Request {
   std::vector<Result<Generation>> puts;
   std::vector<Arrived> gets;
   wire::native::UseReport report;
+  std::optional<wire::native::Message> answer;  // about names
+  std::vector<std::byte> body;                  // the answer's
 
   // The loop's own.
   wire::native::Coder coder = wire::native::Coder::none;  // of its tiles, either way

@@ -126,6 +126,24 @@ Result<void> set_spin(Draft& draft, std::string_view value) {
   return {};
 }
 
+Result<void> set_quota(Draft& draft, std::string_view value) {
+  SMALTI_TRY(draft.config.quota, parse_amount(Resource::memory, value));
+  return {};
+}
+
+Result<void> set_persist(Draft& draft, std::string_view value) {
+  if (value.empty()) return fail(Errc::invalid, "name a folder");
+  draft.config.persist = std::filesystem::path(value);
+  return {};
+}
+
+Result<void> set_grace(Draft& draft, std::string_view value) {
+  SMALTI_TRY(const std::uint64_t seconds, parse_amount(Resource::time, value));
+  if (seconds < 1 || seconds > 86400) return fail(Errc::invalid, fmt::format("`{}' is not between a second and a day", value));
+  draft.config.grace = std::chrono::seconds(seconds);
+  return {};
+}
+
 Result<void> set_clients(Draft& draft, std::string_view value) {
   SMALTI_TRY(draft.config.clients, whole_number(value, 1, 1u << 16));
   return {};
@@ -195,6 +213,10 @@ constexpr std::array rows{
         "where ImageMagick's clients may come from; handshakes s and l: else this host", set_allow},
     Row{"cache:spin", "spin", "true|false", "answer ImageMagick's clients elsewhere sooner, on an idle core",
         set_spin},
+    Row{"cache:quota", "quota", "BYTES", "what named images may hold on a server", set_quota},
+    Row{"cache:persist", "persist", "FOLDER", "where a server keeps named images through restarts", set_persist},
+    Row{"cache:grace", "grace", "SECONDS", "for which a server keeps the unnamed images and locks of a client that is gone",
+        set_grace},
     Row{"cache:max-dpc-clients", "max-dpc-clients", "N", "connections that a server takes", set_clients},
     Row{"cache:max-dpc-unauthenticated-clients", "max-dpc-unauthenticated-clients", "N",
         "of these, connections that have not proved the secret", set_strangers},

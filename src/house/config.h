@@ -1,6 +1,7 @@
 // Config: everything that the command line, the environment and the policies decide, as plain data.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -52,6 +53,9 @@ struct Config {
   std::vector<Greeting> greetings;         // of the first port, the second, ...; empty: not said
   std::vector<net::Network> allow;         // where ImageMagick's clients may come from; empty: not said
   bool spin = true;                        // look for their next request on an idle core before sleeping
+  std::uint64_t quota = unlimited;         // bytes that names may hold on a server
+  std::filesystem::path persist;           // where a server keeps them; empty: as long as it runs
+  std::optional<std::chrono::milliseconds> grace;  // for which a client's images outlive its connections
   std::optional<std::uint32_t> clients;    // connections of a server
   std::optional<std::uint32_t> strangers;  // of these, not yet authenticated
   ops::Quantum quantum;

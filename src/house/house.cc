@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/cluster.h"
+#include "client/names.h"
 
 namespace smalti::house {
 
@@ -21,8 +22,7 @@ constexpr std::size_t ahead_threads = 4;
 // anew.
 constexpr std::uint64_t idle_heap = 16u << 20;
 
-StorePtr distributed(House& house) {
-  const Config& config = house.config;
+ClusterOptions cluster_options(const Config& config) {
   ClusterOptions options;
   options.hosts = config.hosts;
   options.secret = config.secret;
@@ -34,7 +34,11 @@ StorePtr distributed(House& house) {
   options.first = config.first.value_or(0);
   options.random_first = !config.first.has_value();
   options.replicas = config.replicas;
-  return cluster_store(*house.loop, house.heap, house.log, std::move(options));
+  return options;
+}
+
+StorePtr distributed(House& house) {
+  return cluster_store(*house.loop, house.heap, house.log, cluster_options(house.config));
 }
 
 Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
@@ -54,6 +58,9 @@ Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
 }
 
 }  // namespace
+
+House::House(Config c, Log& l) : config(std::move(c)), log(l), ledger(config.limits) {}
+House::~House() = default;
 
 bool goes_further(const Config& config, Purpose purpose) noexcept {
   return !config.hosts.empty() && (purpose == Purpose::client || config.hosts_defined);
@@ -77,6 +84,9 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
   // A gateway's clients write row by row and hear of failures later: its tiles go out behind them.
   options.through = purpose == Purpose::server && !goes_further(house->config, purpose);
   house->store = tiered_store(std::move(tiers), *house->behind, options);
+  if (purpose == Purpose::client && goes_further(house->config, purpose))
+    house->names = std::make_unique<client::Names>(*house->loop, house->heap, house->log,
+                                                   cluster_options(house->config));
   return house;
 }
 
@@ -91,6 +101,7 @@ ops::Workshop workshop_of(House& house, ops::Progress progress, ops::CacheWatch 
   workshop.stream = house.config.stream;
   workshop.watch = std::move(watch);
   workshop.passed = std::move(passed);
+  workshop.names = house.names.get();
   workshop.progress = std::move(progress);
   if (const std::uint64_t pause = limits[Resource::throttle]; pause > 0) {
     const auto nap = std::chrono::milliseconds(std::min<std::uint64_t>(pause, 1000));

@@ -13,12 +13,17 @@
 #include "smalti/store/stores.h"
 #include "smalti/tile/tile_heap.h"
 
+namespace smalti::client {
+class Names;
+}
+
 namespace smalti::house {
 
 // Members die bottom-up: whoever uses another stands below it. REQUIRES: every picture and cache dies before
 // the house, and the Log after it.
 struct House {
-  House(Config c, Log& l) : config(std::move(c)), log(l), ledger(config.limits) {}
+  House(Config c, Log& l);
+  ~House();
 
   const Config config;
   Log& log;
@@ -29,6 +34,7 @@ struct House {
   std::unique_ptr<Pool> behind;         // puts on their way down
   std::unique_ptr<Pool> ahead;          // reads on their way up
   std::shared_ptr<TileStore> store;     // memory, map, disk, servers
+  std::unique_ptr<client::Names> names;  // images on the servers that have names; null: no servers, or not a client
 };
 
 // What the house is for: a client works on pictures, a server keeps tiles for others.

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "policy/units.h"
+#include "server/shelves.h"
+#include "store/persisted_store.h"
 
 namespace smalti::house {
 
@@ -70,8 +72,42 @@ ServerOptions options_for(const Config& config, const HostPort& at, const Greeti
   options.plain = config.encryption == Encryption::none;
   options.clients = config.clients.value_or(options.clients);
   options.strangers = std::min(config.strangers.value_or(options.strangers), options.clients);
-  options.state = config.state;
+  // The id of a server that keeps images stays with them.
+  options.state = config.persist.empty() ? config.state : config.persist;
+  options.grace = config.grace.value_or(options.grace);
   return options;
+}
+
+// With cache:persist: the port's own folder, and what it holds from an earlier life.
+Result<void> keep_names(House& house, const HostPort& at, ServerParts& parts) {
+  const std::filesystem::path& folder = house.config.persist;
+  if (folder.empty()) return {};
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed)
+    return fail(Errc::io, fmt::format("cache:persist: {}: {}", folder.string(), failed.message()), failed.value());
+  SMALTI_TRY(Persisted persisted, open_persisted(house.ledger, house.heap, folder / fmt::format("images-{}", at.port)));
+  for (const std::string& complaint : persisted.complaints) house.log.line(Level::warning, complaint);
+  const std::shared_ptr<TileStore> store = std::move(persisted.store);
+  const std::shared_ptr<NameBook> book = std::move(persisted.names);
+  auto shelves = std::make_shared<server::Shelves>(parts.store, store);
+  for (const PersistedImage& image : persisted.images) {
+    shelves->keep(image.image);
+    parts.names.images.push_back({image.image, image.spec, image.bytes});
+    if (!image.damage.empty())
+      house.log.line(Level::error, fmt::format("image {} is damaged: {}", image.image.text(), image.damage));
+  }
+  std::vector<NameDamage> damaged;
+  SMALTI_TRY(auto entries, book->all(&damaged));
+  for (NameEntry& entry : entries) parts.names.records.push_back({std::move(entry.name), std::move(entry.bytes)});
+  for (NameDamage& one : damaged) parts.names.lost.push_back({std::move(one.name), std::move(one.why)});
+  parts.names.shelf.put = [book](const std::string& name, std::span<const std::byte> record) {
+    return book->put(name, record);
+  };
+  parts.names.shelf.remove = [book](const std::string& name) { return book->remove(name); };
+  parts.names.for_name = [shelves](const ImageId& image) { shelves->keep(image); };
+  parts.store = std::move(shelves);
+  return {};
 }
 
 }  // namespace
@@ -93,6 +129,7 @@ Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector
   if (made->house->config.encryption == Encryption::none)
     log.line(Level::warning, "cache:encryption is none: peers prove the secret, then pixels travel in clear");
   House& house = *made->house;
+  made->quota = std::make_shared<server::Quota>(house.config.quota);
   MagickOptions magick;
   magick.spin = house.config.spin;
   magick.local = !goes_further(house.config, Purpose::server);
@@ -102,6 +139,8 @@ Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector
     SMALTI_TRY(const Greeting greeting, greeting_of(house.config, i));
     ServerParts parts{*house.loop,    house.store, house.ledger,         house.heap,
                       *made->waiters, log,         made->door->handler()};
+    parts.names.quota = made->quota;
+    SMALTI_CHECK(keep_names(house, where[i], parts));
     SMALTI_TRY(auto server, Server::listen(std::move(parts), options_for(house.config, where[i], greeting)));
     tell(*server, greeting, log);
     made->servers.push_back(std::move(server));

@@ -15,6 +15,7 @@ namespace smalti::house {
 struct ServerHouse {
   std::unique_ptr<House> house;
   std::unique_ptr<Pool> waiters;     // wait for the store on behalf of the loop
+  std::shared_ptr<server::Quota> quota;  // of named images, for all ports
   std::unique_ptr<MagickDoor> door;  // serves ImageMagick's own clients, on all ports
   std::vector<std::unique_ptr<Server>> servers;
 

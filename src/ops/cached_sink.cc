@@ -228,6 +228,13 @@ struct Watched {
 
 }  // namespace
 
+std::shared_ptr<const PixelCache> watched(const Workshop& workshop, PixelCache cache, std::string file,
+                                          std::uint32_t scene) {
+  auto made = std::make_shared<Watched>(std::move(cache), workshop.watch, std::move(file), scene);
+  made->open();
+  return std::shared_ptr<const PixelCache>(made, &made->cache);
+}
+
 Result<std::shared_ptr<const PixelCache>> sink(const Workshop& workshop, const Call& call,
                                                const VipsPtr& image, const Run& run, std::string file,
                                                std::uint32_t scene) {

@@ -54,6 +54,9 @@ tl::unexpected<Error> why(const Call&, const FlowPtr&, Errc code, std::string_vi
 Result<std::shared_ptr<const PixelCache>> sink(const Workshop&, const Call&, const VipsPtr& image, const Run&,
                                                std::string file, std::uint32_t scene);
 
+// The same for a cache that somebody else filled: the workshop's watch hears of it.
+std::shared_ptr<const PixelCache> watched(const Workshop&, PixelCache, std::string file, std::uint32_t scene);
+
 // Memory for what runs beside tiles at rest: a decoder's rows, and an encoder's and the workers' strips of an
 // image that is made from this one. Charged before the first tile comes to rest, so that tiles get what is
 // left.

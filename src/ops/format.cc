@@ -33,7 +33,7 @@ bool is_jp2(std::span<const std::byte> head) {
   return starts(head, "\0\0\0\x0CjP  "sv) || starts(head, "\xFF\x4F\xFF\x51"sv);
 }
 
-constexpr std::array pseudo{"info"sv, "null"sv, "canvas"sv, "xc"sv, "gradient"sv};
+constexpr std::array pseudo{"info"sv, "null"sv, "canvas"sv, "xc"sv, "gradient"sv, "dpc"sv};
 
 std::string lower(std::string_view text) {
   std::string out(text);

@@ -100,10 +100,13 @@ Result<void> set_resolution(VipsImage* image, const Settings& settings) {
   return {};
 }
 
+bool travels(std::string_view field) noexcept {
+  return std::find(left_behind.begin(), left_behind.end(), field) == left_behind.end();
+}
+
 void copy_metadata(VipsImage* from, VipsImage* to) {
   const auto copy = [](VipsImage*, const char* name, GValue* value, void* into) -> void* {
-    for (const std::string_view field : left_behind)
-      if (field == name) return nullptr;
+    if (!travels(name)) return nullptr;
     vips_image_set(static_cast<VipsImage*>(into), name, value);
     return nullptr;
   };

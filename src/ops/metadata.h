@@ -1,6 +1,8 @@
 // What travels beside the pixels.
 #pragma once
 
+#include <string_view>
+
 #include "ops/picture.h"
 #include "ops/vips.h"
 
@@ -9,6 +11,8 @@ namespace smalti::ops {
 // ICC profile, EXIF, XMP, IPTC, orientation, resolution, comments: every field but those that speak of the
 // file's own layout (pages, interlacing, loader).
 void copy_metadata(VipsImage* from, VipsImage* to);
+// Whether a field is one of those that travel.
+bool travels(std::string_view field) noexcept;
 
 // Formats without a resolution of their own (WebP) tell it in their EXIF. Leaves an image that has one as it
 // is.

@@ -45,15 +45,17 @@ Facts facts_of(const Picture& picture) {
   return facts;
 }
 
+Result<VipsPtr> storable(const Workshop& workshop, const PictureState& in) {
+  // Eight bits straight from a file lose nothing by staying so; an operator's result is ushort by now.
+  const bool as_read = in.image->BandFmt == VIPS_FORMAT_UCHAR && workshop.quantum.depth == 16;
+  if (as_read || in.image->BandFmt == VIPS_FORMAT_FLOAT) return share(in.image);
+  return to_depth(in.image, static_cast<int>(workshop.quantum.depth));
+}
+
 Result<Picture> cached(const Workshop& workshop, const Call& call, const Picture& picture) {
   const PictureState& in = picture.state();
   if (!in.derived && !in.once) return picture;
-  VipsPtr image = share(in.image);
-  if (image->BandFmt == VIPS_FORMAT_UCHAR && workshop.quantum.depth == 16) {
-    // Eight bits straight from a file lose nothing by staying so; an operator's result is ushort by now.
-  } else if (image->BandFmt != VIPS_FORMAT_FLOAT) {
-    SMALTI_TRY(image, to_depth(image, static_cast<int>(workshop.quantum.depth)));
-  }
+  SMALTI_TRY(VipsPtr image, storable(workshop, in));
   const Run run{fmt::format("computing '{}'", in.file), in.flow, Errc::internal, false, false, {}};
   const Passing pass(workshop, in, "");
   SMALTI_TRY(auto cache, sink(workshop, call, image, run, in.file, in.scene));

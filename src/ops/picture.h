@@ -12,6 +12,10 @@
 #include "smalti/base/log.h"
 #include "smalti/cache/pixel_cache.h"
 
+namespace smalti::client {
+class Names;
+}
+
 namespace smalti::ops {
 
 // Depth of arithmetic, a property of the process.
@@ -64,6 +68,7 @@ struct Workshop {
   CacheWatch watch;                // may be empty
   PassWatch passed;     // may be empty; told at the end of each pass, on the thread that asked for it
   bool stream = false;  // cache:stream=auto: a picture that can do without a cache gets none
+  client::Names* names = nullptr;  // where "dpc:NAME" is; null: no servers are set
 };
 
 // Settings in force at an operator's place in the command line, by their option's name without the dash:

@@ -9,6 +9,7 @@
 #include "ops/canvas.h"
 #include "ops/format.h"
 #include "ops/metadata.h"
+#include "ops/named.h"
 #include "ops/names.h"
 #include "ops/picture.h"
 #include "ops/row_stream.h"
@@ -216,6 +217,10 @@ Result<std::vector<Picture>> read_pictures(const Workshop& workshop, const Call&
   if (is_canvas(parsed.prefix)) {
     SMALTI_TRY(Picture made, make_canvas(workshop, parsed.prefix, parsed.path, settings));
     return std::vector<Picture>{std::move(made)};
+  }
+  if (parsed.prefix == "dpc") {
+    SMALTI_TRY(Picture opened, open_named(workshop, call, parsed.path, parsed.select));
+    return std::vector<Picture>{std::move(opened)};
   }
   SMALTI_TRY(auto file, InputFile::open(call, parsed.path, temporary_folder(settings)));
   SMALTI_TRY(const FormatRow* format, recognise(*file, parsed.prefix));

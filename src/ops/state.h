@@ -39,6 +39,9 @@ struct PictureState {
   PictureState with(VipsPtr pixels) const;  // the same with other pixels
 };
 
+// The picture's pixels in the depth in which a cache of its own would store them.
+Result<VipsPtr> storable(const Workshop&, const PictureState&);
+
 // The arithmetic of one operator: pure plumbing of lazy images. Fails with Errc::invalid on a bad argument.
 using Apply = Result<PictureState> (*)(const Workshop&, const Call&, const PictureState& in,
                                        std::string_view argument, const Settings&);

@@ -8,6 +8,7 @@
 #include "ops/foresight.h"
 #include "ops/info.h"
 #include "ops/metadata.h"
+#include "ops/named.h"
 #include "ops/names.h"
 #include "ops/op_colorspace.h"
 #include "ops/op_lazy.h"
@@ -35,7 +36,7 @@ Result<Target> target_of(const std::string& name, const PictureState& state) {
   Target out;
   out.path = parsed.select.empty() ? parsed.path : fmt::format("{}[{}]", parsed.path, parsed.select);
   out.word = parsed.prefix.empty() ? suffix_of(out.path) : parsed.prefix;
-  if (out.word == "info" || out.word == "null") {
+  if (out.word == "info" || out.word == "null" || out.word == "dpc") {
     if (!parsed.prefix.empty()) return out;
   }
   // A name without suffix takes the format that the picture came in.
@@ -190,7 +191,8 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
   if (target.word == "info" && !target.format) return print_info({&picture, 1}, target.path, settings);
   const Passing pass(workshop, state, name);
   if (!target.format) {
-    SMALTI_CHECK(compute_only(workshop, call, state));
+    SMALTI_CHECK(target.word == "dpc" ? write_named(workshop, call, state, target.path)
+                                      : compute_only(workshop, call, state));
     pass.told();
     return {};
   }

@@ -87,6 +87,8 @@ Result<void> Leases::admit(const ImageSpec& spec) const {
 
 net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec spec, As as) {
   if (auto fine = admit(spec); !fine) co_return pass(std::move(fine.error()));
+  if (as != As::own && Grid(spec).tiles() > wire::native::most_named_tiles)
+    co_return fail(Errc::invalid, fmt::format("an image with a name has at most {} tiles", wire::native::most_named_tiles));
   if (as == As::existing) {
     auto joining = join_readers(session, call, id, spec);
     auto joined = co_await std::move(joining);
@@ -151,7 +153,7 @@ Result<Leases::Use> Leases::use(const Session& session, const ImageId& id, For w
   const auto found = images_.find(id);
   Image* image = found == images_.end() ? nullptr : found->second.get();
   const bool owns = image && image->owner == &session;
-  const bool reads = image && image->readers.contains(const_cast<Session*>(&session));
+  const bool reads = image && image->readers.contains(&session);
   if (!image || image->state != Image::State::open || (!owns && !reads))
     return fail(Errc::invalid, fmt::format("image {} is not open on this server", id.text()));
   if (what == For::writing && (!owns || image->names > 0))
@@ -266,6 +268,11 @@ std::uint64_t Leases::held(const ImageId& id) const {
 const Session* Leases::find(const wire::native::Id& id) const {
   const auto found = sessions_.find(id);
   return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+std::size_t Leases::connected() const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(sessions_.begin(), sessions_.end(), [](const auto& one) { return one.second->connections > 0; }));
 }
 
 void Leases::close() {

@@ -61,7 +61,7 @@ class Leases {
     enum class State : std::uint8_t { opening, open, going } state = State::opening;
     Grid grid;
     Session* owner = nullptr;     // who may write; none: its maker is gone
-    std::set<Session*> readers;
+    std::set<const Session*> readers;
     std::uint32_t names = 0;      // that it has; then nobody may write
     std::uint32_t busy = 0;       // requests that are in the store with it
     bool counted = false;         // its tiles count against the quota
@@ -159,6 +159,7 @@ class Leases {
   void close();
   std::size_t images() const noexcept { return images_.size(); }
   std::size_t sessions() const noexcept { return sessions_.size(); }
+  std::size_t connected() const noexcept;  // of these, how many have a connection
 
  private:
   void leave(Session&, std::uint64_t visit);

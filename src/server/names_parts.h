@@ -22,7 +22,7 @@ struct RecordShelf {
 
 struct KeptImage {
   ImageId image;
-  ImageSpec spec;
+  ImageSpec spec;  // all zero where not even that can be read
   std::uint64_t bytes = 0;
 };
 struct KeptRecord {

@@ -66,7 +66,8 @@ asio::awaitable<void> use(ClientPtr client, native::Meta meta, native::Use m) {
   auto work = [store = client->host.parts.store, &ledger = client->host.parts.ledger, image = m.image] {
     return report(*store, ledger, image);
   };
-  const native::UseReport told = co_await net::offload(client->host.parts.waiters, std::move(work));
+  native::UseReport told = co_await net::offload(client->host.parts.waiters, std::move(work));
+  told.counts.push_back({"server.clients", client->host.leases.connected() - 1});  // without who asks
   client->connection->send(meta, told);
 }
 

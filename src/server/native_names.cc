@@ -110,8 +110,12 @@ void restore_names(NativeHost& host) {
           complain(fmt::format("named image `{}': its pixels (image {}) are lost", one.name, image.text()));
           continue;
         }
-        host.leases.keep(image, found->second->spec, found->second->bytes);
+        const KeptImage& is = *found->second;
         kept.erase(found);
+        if (is.spec.check())
+          host.leases.keep(image, is.spec, is.bytes);
+        else
+          complain(fmt::format("named image `{}': its pixels (image {}) are damaged beyond reading", one.name, image.text()));
       }
     }
     auto restored = images ? host.catalog.restore(one.name, one.record) : Result<void>(pass(std::move(images.error())));

@@ -1,5 +1,5 @@
 // Little-endian fields, appended and taken, and the numbers that messages have on the wire. For the native
-// codec only.
+// codec, and for what clients write into the records of names.
 #pragma once
 
 #include <algorithm>

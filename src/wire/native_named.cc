@@ -201,7 +201,10 @@ ImageSpec take_spec(Head& h) {
   spec.format.sample = static_cast<Sample>(h.r.u8());
   spec.format.channels = h.r.u8();
   spec.format.meta_bytes = h.r.u16();
-  if (auto fine = spec.check(); !fine) h.no(fine.error().what);
+  if (auto fine = spec.check(); !fine)
+    h.no(fine.error().what);
+  else if (Grid(spec).tiles() > most_named_tiles)
+    h.no("too many tiles");
   return spec;
 }
 

@@ -17,6 +17,7 @@ namespace smalti::wire::native {
 
 inline constexpr std::uint32_t most_keepers = 1024;           // servers of one named image
 inline constexpr std::uint32_t most_detail_bytes = 8u << 20;  // of one record
+inline constexpr std::uint64_t most_named_tiles = 1u << 26;
 inline constexpr std::uint32_t most_names_on_page = 256;
 
 using Id = std::array<std::byte, 16>;  // of a client's session, or of a server

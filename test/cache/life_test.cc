@@ -26,6 +26,33 @@ TEST(Life, TheImageIsDroppedWithItsCache) {
   EXPECT_EQ(kit.ledger.used(Resource::memory), 0u);
 }
 
+TEST(Life, AnImageOfOthersIsReadAndLetGo) {
+  Kit kit(true);
+  auto made = kit.make(small);
+  ASSERT_TRUE(made);
+  const Rect first{0, 0, {64, 32}};
+  Canvas pixels = picture(first, rgb8);
+  ASSERT_TRUE(made->write(Call{}, first, pixels.pixels()));
+  ASSERT_TRUE(made->sync(Call{}));
+  std::vector<bool> written(35);
+  written[0] = true;
+  {
+    auto opened = PixelCache::open({kit.store, kit.ledger, kit.heap, kit.ahead}, made->id(), small, written);
+    ASSERT_TRUE(opened) << opened.error().what;
+    EXPECT_EQ(opened->id(), made->id());
+    Canvas got(first.size, rgb8, std::byte{1});
+    ASSERT_TRUE(opened->read(Call{}, first, got.pixels()));
+    EXPECT_TRUE(got.same_as(pixels));
+    Canvas empty(first.size, rgb8, std::byte{1});
+    ASSERT_TRUE(opened->read(Call{}, {64, 32, first.size}, empty.pixels()));
+    EXPECT_EQ(empty.bytes()[100], std::byte{0});  // never written: asked of nobody
+    const auto refused = opened->write(Call{}, first, pixels.pixels());
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::conflict);
+    EXPECT_FALSE(PixelCache::open({kit.store, kit.ledger, kit.heap, kit.ahead}, made->id(), small, std::vector<bool>(3)));
+  }
+}
+
 TEST(Life, Moves) {
   Kit kit(true);
   auto first = kit.make(small);

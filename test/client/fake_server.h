@@ -117,7 +117,7 @@ class FakeServer {
       const std::string differ = differences(attributes, hello->attributes);
       go_plain = hello->plain && differ.empty();
       if (differ.empty())
-        reply = native::Welcome{attributes, id_, incarnation, hello->plain, 30000, 8u << 20, "fake"};
+        reply = native::Welcome{attributes, id_, incarnation, hello->plain, false, 30000, 8u << 20, "fake"};
       else
         reply = native::Refused{Errc::incompatible, attributes, differ};
     } else if (const auto* put = std::get_if<native::Put>(&frame->message)) {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "server/catalog.h"
+#include "server/shelves.h"
 #include "test/server/talker.h"
 #include "wire/native_blob.h"
 
@@ -404,6 +405,39 @@ TEST(Names, RecordsComeBackFromTheShelf) {
   ASSERT_TRUE(torn);
   EXPECT_EQ(failure_of(*torn).code, Errc::corrupt);
   EXPECT_NE(failure_of(*torn).what.find("`torn'"), std::string::npos);
+}
+
+TEST(Names, KeptImagesHaveAPlaceOfTheirOwn) {
+  Ledger tiers_ledger(no_limits()), folder_ledger(no_limits());
+  TileHeap heap;
+  server::Shelves shelves(memory_store(tiers_ledger), memory_store(folder_ledger));
+  const ImageId plain = ImageId::fresh(), kept = ImageId::fresh();
+  shelves.keep(kept);
+  const Call call;
+  std::vector<TilePut> puts;
+  for (std::uint32_t n = 0; n < 4; ++n)
+    for (const ImageId& image : {plain, kept}) {
+      ASSERT_TRUE(shelves.open(call, image, small_image));
+      const TileKey key{image, 0, n % 2, n / 2};
+      auto draft = TileDraft::make(Grid(small_image).rect(key).size, small_image.format, heap);
+      ASSERT_TRUE(draft);
+      std::fill(draft->bytes().begin(), draft->bytes().end(), std::byte(n + (image == kept ? 100 : 0)));
+      puts.push_back({key, std::move(*draft).freeze()});
+    }
+  shelves.put(call, puts);
+  EXPECT_EQ(tiers_ledger.used(Resource::memory), image_bytes);
+  EXPECT_EQ(folder_ledger.used(Resource::memory), image_bytes);
+  std::vector<TileGet> gets;
+  for (const TilePut& put : puts) gets.push_back({put.key});
+  shelves.get(call, gets);
+  for (std::size_t i = 0; i < gets.size(); ++i) {
+    EXPECT_EQ(gets[i].key, puts[i].key);
+    ASSERT_TRUE(gets[i].got && *gets[i].got);
+    EXPECT_EQ((*gets[i].got)->bytes()[7], std::byte(i / 2 + (i % 2 ? 100 : 0)));
+  }
+  ASSERT_TRUE(shelves.drop(call, kept));
+  EXPECT_EQ(folder_ledger.used(Resource::memory), 0u);
+  EXPECT_EQ(tiers_ledger.used(Resource::memory), image_bytes);
 }
 
 TEST(Names, DamagedRecordsAreNoRecords) {

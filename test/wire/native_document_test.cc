@@ -93,5 +93,41 @@ TEST(NativeDocument, Tiles) {
   EXPECT_EQ(encode({3, 0, 0}, frame.message), bytes);
 }
 
+TEST(NativeDocument, Lock) {
+  const auto bytes =
+      hex("53 4d 01 20 10 00 00 00  05 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "00 00 00 00 00 00 00 00  00 00 00 00 73 53 d8 24  06 00 73 6c 69 64 65 31"
+          "03 00 00 00 00 00 00 00");
+  EXPECT_EQ(encode({5, 0, 0}, native::Lock{"slide1", 3}), bytes);
+  const Frame frame = decoded(Decoder::From::client, bytes);
+  EXPECT_EQ(std::get<native::Lock>(frame.message).name, "slide1");
+  EXPECT_EQ(std::get<native::Lock>(frame.message).number, 3u);
+}
+
+TEST(NativeDocument, Enter) {
+  const auto bytes =
+      hex("53 4d 01 23 95 00 00 00  06 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "09 00 00 00 00 00 00 00  00 00 00 00 3d d4 78 18  06 00 73 6c 69 64 65 31"
+          "03 00 00 00 00 00 00 00  00 00 00 00 08 07 06 05  04 03 02 01 09 00 00 00"
+          "a0 a1 a2 a3 a4 a5 a6 a7  a8 a9 aa ab ac ad ae af  2c 01 00 00 c8 00 00 00"
+          "00 01 00 00 00 01 00 00  00 03 00 00 00 68 e5 cf  8b 01 00 00 02 00 00 00"
+          "00 00 00 00 20 bf 02 00  00 00 00 00 01 00 00 00  08 00 00 00 00 00 00 00"
+          "01 00 00 00 10 11 12 13  14 15 16 17 18 19 1a 1b  1c 1d 1e 1f 88 77 66 55"
+          "44 33 22 11 01 00 0d 00  31 30 2e 30 2e 30 2e 31  3a 36 36 36 38");
+  NameRecord record;
+  record.image = counting(0xa0);
+  record.spec = {{300, 200}, {Sample::u8, 3, 0}, {256, 256}};
+  record.created = 1700000000000;
+  record.tiles = 2;
+  record.bytes = 180000;
+  record.keepers = {{counting(0x10).raw, 0x1122334455667788, true, "10.0.0.1:6668"}};
+  EXPECT_EQ(encode({6, 0, 0}, Enter{"slide1", 3, false, false, record, 0x0102030405060708, 9}), bytes);
+  const Frame frame = decoded(Decoder::From::client, bytes);
+  const auto& m = std::get<Enter>(frame.message);
+  EXPECT_EQ(m.record, record);
+  EXPECT_EQ(m.number, 3u);
+  EXPECT_EQ(frame.body_bytes, 9u);
+}
+
 }  // namespace
 }  // namespace smalti::wire::native

@@ -65,6 +65,11 @@ class PixelCache {
   // A new image; all pixels are zero until written (and are not stored until then). Fails with Errc::limit
   // when its width, height, area or number exceeds a limit, with Errc::invalid when the spec does not hold.
   static Result<PixelCache> create(CacheParts, const Call&, const ImageSpec&, CacheOptions = {});
+  // One that somebody else made and that does not change any more: a version of a named image. `written`: which
+  // of its tiles there are, by grid index; the others are zero. Writes fail with Errc::conflict. REQUIRES: the
+  // store has the image open; it is dropped there in the end, which for others' images means let go.
+  static Result<PixelCache> open(CacheParts, const ImageId&, const ImageSpec&, const std::vector<bool>& written,
+                                 CacheOptions = {});
   PixelCache(PixelCache&&) noexcept;
   PixelCache& operator=(PixelCache&&) noexcept;
   ~PixelCache();
@@ -101,6 +106,7 @@ class PixelCache {
  private:
   struct Core;
   explicit PixelCache(std::shared_ptr<Core>);
+  static Result<std::shared_ptr<Core>> core_for(CacheParts, const ImageId&, const ImageSpec&, const CacheOptions&);
   std::shared_ptr<Core> core_;
 };
 

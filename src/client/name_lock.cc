@@ -1,0 +1,236 @@
+#include "client/name_lock.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "wire/native_blob.h"
+
+namespace smalti::client {
+
+namespace native = wire::native;
+
+namespace {
+
+constexpr std::chrono::seconds writing_patience{10};  // with a server that says nothing
+constexpr int most_tries = 4;
+constexpr std::chrono::milliseconds first_pause{40};
+constexpr std::chrono::seconds farewell{5};  // for giving a lock back
+
+bool contains(const std::vector<std::size_t>& all, std::size_t one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+void add_words(std::string& text, const std::string& more) { text += (text.empty() ? "" : "; ") + more; }
+
+}  // namespace
+
+Result<std::unique_ptr<NameLock>> NameLock::take(const Call& call, std::unique_ptr<Scouts> scouts, Log& log,
+                                                 const std::string& name, For what) {
+  std::unique_ptr<NameLock> lock(new NameLock(std::move(scouts), log, name));
+  // Two that begin at the same moment may hinder each other; each then waits for a while of its own.
+  const auto dice = std::to_integer<unsigned>(ImageId::fresh().raw[0]);
+  for (int tries = 0;; ++tries) {
+    SMALTI_CHECK(lock->survey(call, what));
+    auto locked = lock->try_lock(call);
+    if (locked) return lock;
+    if (locked.error().code != Errc::conflict || tries + 1 >= most_tries) return pass(std::move(locked.error()));
+    std::this_thread::sleep_for(first_pause * (tries + 1) + std::chrono::milliseconds(dice / 4));
+    SMALTI_CHECK(call.alive());
+  }
+}
+
+NameLock::~NameLock() {
+  if (!told_) unlock(Call{}.within(farewell), locked_);
+}
+
+Result<void> NameLock::survey(const Call& call, For what) {
+  SMALTI_TRY(survey_, take_survey(call, *scouts_, name_, writing_patience));
+  SMALTI_CHECK(survey_->certain(name_));
+  const std::vector<Answer>& answers = survey_->answers();
+  listed_ = {{}, 0, "listed"};
+  old_ = {{}, 0, "registered"};
+  for (std::size_t i = 0; i < scouts_->listed(); ++i) {
+    const bool twice = !answers[i].state && answers[i].state.error().code == Errc::invalid;
+    if (twice) continue;
+    ++listed_.of;
+    if (answers[i].state || answers[i].state.error().code == Errc::corrupt) listed_.members.push_back(i);
+  }
+  const auto best = latest(answers);
+  const bool exists = best && !answers[*best].state->deleted;
+  if (best) {
+    const auto& keepers = answers[*best].state->record.keepers;
+    old_.of = keepers.size();
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      if (answers[i].state && std::any_of(keepers.begin(), keepers.end(), [&](const native::Keeper& keeper) {
+            return keeper.server == answers[i].server;
+          }))
+        old_.members.push_back(i);
+  }
+  const bool begun = std::any_of(answers.begin(), answers.end(), [](const Answer& a) {
+    return !a.state ? a.state.error().code == Errc::corrupt : a.state->pinned != 0;
+  });
+  if (what == For::deleting && !exists && !begun)
+    return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}'{}", name_,
+                                               survey_->unreached(*scouts_).empty()
+                                                   ? ""
+                                                   : " (not asked: " + survey_->unreached(*scouts_) + ")"));
+  number_ = next_number(answers);
+  return agreed(everybody(), "reached", survey_->unreached(*scouts_));
+}
+
+std::vector<std::size_t> NameLock::everybody() const {
+  std::vector<std::size_t> all = listed_.members;
+  for (const std::size_t n : old_.members)
+    if (!contains(all, n)) all.push_back(n);
+  // One order for all clients: so of two that come at the same time one is first everywhere.
+  std::sort(all.begin(), all.end(),
+            [this](std::size_t a, std::size_t b) { return scouts_->identity(a).server < scouts_->identity(b).server; });
+  return all;
+}
+
+Result<void> NameLock::agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const {
+  for (const Group& group : {listed_, old_}) {
+    if (group.of == 0) continue;
+    const auto here = static_cast<std::size_t>(
+        std::count_if(group.members.begin(), group.members.end(), [&](std::size_t n) { return contains(who, n); }));
+    if (here >= writers_of(group.of)) continue;
+    return fail(Errc::unavailable,
+                fmt::format("writing `dpc:{}' needs {} of the {} {} servers, and {} could be {}{}{}", name_,
+                            writers_of(group.of), group.of, group.what, here, did, why_not.empty() ? "" : ": ", why_not));
+  }
+  return {};
+}
+
+// conflict, with the holder's name: not this time.
+Result<void> NameLock::try_lock(const Call& call) {
+  std::vector<std::size_t> left = everybody();
+  std::optional<Error> conflict;
+  std::string others;
+  std::vector<std::size_t> asked;
+  // The first one alone; then the rest.
+  std::vector<std::size_t> whom{left.front()};
+  left.erase(left.begin());
+  while (!whom.empty() && !conflict) {
+    SMALTI_TRY(const auto replies, scouts_->ask(call, whom, native::Lock{name_, number_}, {}, writing_patience));
+    asked.insert(asked.end(), whom.begin(), whom.end());
+    for (std::size_t i = 0; i < whom.size(); ++i) {
+      if (!replies[i].failed)
+        locked_.push_back(whom[i]);
+      else if (replies[i].failed->code == Errc::conflict)
+        conflict = replies[i].failed;
+      else
+        add_words(others, replies[i].failed->what);
+    }
+    whom = std::exchange(left, {});
+  }
+  // One that is held elsewhere is no hindrance to a majority.
+  auto enough = agreed(locked_, "locked", others);
+  if (enough) return {};
+  unlock(call, asked);  // one that did not answer may have given it
+  locked_.clear();
+  if (conflict) return pass(std::move(*conflict));
+  return pass(std::move(enough.error()));
+}
+
+void NameLock::unlock(const Call& call, const std::vector<std::size_t>& whom) {
+  auto told = scouts_->ask(call, whom, native::Unlock{name_, number_}, {}, std::chrono::seconds(2));
+  if (!told) log_.line(Level::debug, fmt::format("`dpc:{}': {}", name_, told.error().what));
+}
+
+std::vector<native::Keeper> NameLock::keepers(const std::vector<std::size_t>& whom) const {
+  std::vector<native::Keeper> out;
+  for (const std::size_t n : whom) {
+    const Identity identity = scouts_->identity(n);
+    out.push_back({identity.server, identity.incarnation, identity.durable, scouts_->address(n)});
+  }
+  return out;
+}
+
+// All who hold tiles must keep them; of those who hold copies only, all but so few that every tile is still somewhere.
+Result<void> NameLock::pin(const Call& call, const native::NameRecord& record, const Placing& placing,
+                           const std::vector<std::string>& holders) {
+  std::vector<std::size_t> with, without, pinned;
+  for (const std::size_t n : everybody())
+    (std::find(holders.begin(), holders.end(), scouts_->address(n)) == holders.end() ? without : with).push_back(n);
+  std::string refusals;
+  std::vector<std::uint32_t> lost;  // servers of the placing
+  for (std::uint32_t i = 0; i < placing.servers.size(); ++i) {
+    const std::string address = placing.servers[i].address.text();
+    const bool holds = std::find(holders.begin(), holders.end(), address) != holders.end();
+    const bool known = std::any_of(with.begin(), with.end(), [&](std::size_t n) { return scouts_->address(n) == address; });
+    if (holds && !known) lost.push_back(i);
+  }
+  for (const bool holds : {true, false}) {
+    const auto& whom = holds ? with : without;
+    SMALTI_TRY(const auto replies, scouts_->ask(call, whom, native::Pin{name_, number_, record.image, holds}));
+    for (std::size_t i = 0; i < whom.size(); ++i) {
+      if (!replies[i].failed) {
+        pinned.push_back(whom[i]);
+        continue;
+      }
+      add_words(refusals, replies[i].failed->what);
+      for (std::uint32_t s = 0; holds && s < placing.servers.size(); ++s)
+        if (placing.servers[s].address.text() == scouts_->address(whom[i])) lost.push_back(s);
+    }
+  }
+  const auto gone = [&lost](std::uint32_t server) { return std::find(lost.begin(), lost.end(), server) != lost.end(); };
+  const bool scattered = std::any_of(placing.exceptions.begin(), placing.exceptions.end(), [&](const Placing::Run& run) {
+    return !run.holders.empty() && std::all_of(run.holders.begin(), run.holders.end(), gone);
+  });
+  if (lost.size() >= placing.replicas || scattered)
+    return fail(Errc::unavailable, fmt::format("`dpc:{}' was not written: {}", name_,
+                                               refusals.empty() ? "a server was lost" : refusals));
+  return agreed(pinned, "told", refusals);
+}
+
+Result<void> NameLock::enter(const Call& call, native::Enter enter, const std::vector<std::byte>& details,
+                             bool& everywhere) {
+  const Tile blob = native::blob_tile(std::make_shared<const std::vector<std::byte>>(details));
+  enter.checksum = blob ? blob.computed_checksum() : 0;
+  enter.detail_bytes = static_cast<std::uint32_t>(details.size());
+  const std::vector<std::size_t> whom = everybody();
+  told_ = true;
+  SMALTI_TRY(const auto replies, scouts_->ask(call, whom, enter, blob));
+  std::vector<std::size_t> entered;
+  std::string refusals;
+  std::optional<Error> refusal;
+  bool doubtful = false;
+  for (std::size_t i = 0; i < whom.size(); ++i) {
+    if (!replies[i].failed) {
+      entered.push_back(whom[i]);
+      continue;
+    }
+    refusal = replies[i].failed;
+    doubtful = doubtful || (refusal->code != Errc::conflict && refusal->code != Errc::limit);
+    add_words(refusals, replies[i].failed->what);
+  }
+  everywhere = entered.size() == whom.size() && listed_.members.size() == listed_.of && old_.members.size() == old_.of;
+  told_ = !entered.empty() || doubtful;
+  if (!told_ && refusal) return pass(std::move(*refusal));
+  if (auto enough = agreed(entered, "told", refusals); !enough)
+    return fail(Errc::unavailable, fmt::format("{}; readers get the old version or the new one", enough.error().what));
+  SMALTI_CHECK(scouts_->ask(call, entered, native::Settle{name_, number_, enter.deleted && everywhere}));
+  return {};
+}
+
+Result<void> NameLock::commit(const Call& call, native::NameRecord record, Details details,
+                              const std::vector<std::string>& holders) {
+  SMALTI_TRY(const std::vector<std::byte> bytes, encode(details));
+  record.keepers = keepers(listed_.members);
+  SMALTI_CHECK(pin(call, record, details.placing, holders));
+  bool everywhere = false;
+  return enter(call, {name_, number_, false, false, std::move(record)}, bytes, everywhere);
+}
+
+Result<void> NameLock::commit_deletion(const Call& call) {
+  native::NameRecord record;
+  record.spec = {{1, 1}, {Sample::u8, 1, 0}};
+  if (const auto best = latest(survey_->answers())) record = survey_->answers()[*best].state->record;
+  record.keepers = keepers(everybody());
+  bool everywhere = false;
+  return enter(call, {name_, number_, true, false, std::move(record)}, {}, everywhere);
+}
+
+}  // namespace smalti::client

@@ -1,0 +1,59 @@
+// NameLock: the right to give a name a new version, from enough of its servers that nobody else can have it too.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/details.h"
+#include "client/scouts.h"
+#include "client/survey.h"
+
+namespace smalti::client {
+
+// The lock needs a majority of the listed servers and, where the name is on others today, a majority of those. It is bound
+// to the scouts' session: a client that dies gives it back when its lease ends. Used by one thread at a time.
+class NameLock {
+ public:
+  enum class For : std::uint8_t { writing, deleting };  // deleting: unavailable where there is no such image
+  static Result<std::unique_ptr<NameLock>> take(const Call&, std::unique_ptr<Scouts>, Log&, const std::string& name, For);
+  ~NameLock();  // gives it back, where nothing was committed
+  NameLock(const NameLock&) = delete;
+  NameLock& operator=(const NameLock&) = delete;
+
+  // The three steps, on all servers. `holders`: addresses of servers that have tiles. The record's keepers are filled in.
+  Result<void> commit(const Call&, wire::native::NameRecord, Details, const std::vector<std::string>& holders);
+  Result<void> commit_deletion(const Call&);
+
+ private:
+  NameLock(std::unique_ptr<Scouts> scouts, Log& log, std::string name)
+      : scouts_(std::move(scouts)), log_(log), name_(std::move(name)) {}
+
+  // Servers that must agree, as scouts' numbers; `of` counts also those that were not reached.
+  struct Group {
+    std::vector<std::size_t> members;
+    std::size_t of = 0;
+    std::string_view what;
+  };
+  Result<void> survey(const Call&, For);
+  Result<void> try_lock(const Call&);
+  void unlock(const Call&, const std::vector<std::size_t>& whom);
+  Result<void> agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const;
+  Result<void> pin(const Call&, const wire::native::NameRecord&, const Placing&, const std::vector<std::string>& holders);
+  Result<void> enter(const Call&, wire::native::Enter, const std::vector<std::byte>& details, bool& everywhere);
+  std::vector<wire::native::Keeper> keepers(const std::vector<std::size_t>& whom) const;
+  std::vector<std::size_t> everybody() const;  // of both groups, each once
+
+  std::unique_ptr<Scouts> scouts_;
+  Log& log_;
+  const std::string name_;
+  std::optional<Survey> survey_;
+  Group listed_, old_;
+  wire::native::Number number_ = 0;
+  std::vector<std::size_t> locked_;
+  // Some server may have been told of the version: from here on nothing is taken back.
+  bool told_ = false;
+};
+
+}  // namespace smalti::client

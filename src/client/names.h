@@ -1,0 +1,80 @@
+// Names: images in the cluster that have a name: finding, reading, writing, listing and deleting them.
+// doc/named-images.md says what is promised, and why it holds.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/cluster.h"
+#include "client/details.h"
+#include "client/quorum.h"
+#include "client/scouts.h"
+
+namespace smalti::client {
+
+// A version of an image, open for reading: it stays while `store` lives, whatever becomes of its name.
+struct NamedImage {
+  wire::native::NameRecord record;
+  std::vector<std::byte> sidecar;
+  std::vector<bool> written;  // by grid index: the tiles that there are
+  std::shared_ptr<TileStore> store;  // reads only; has the image open
+};
+
+// A new version of a name on its way. The lock is this object's, and ends with it; unless it was committed nothing is left.
+// Used by one thread at a time.
+class NameWriter {
+ public:
+  virtual ~NameWriter() = default;
+  // Where its tiles go: servers only.
+  virtual std::shared_ptr<TileStore> store() const = 0;
+  // From here on readers get this image. REQUIRES: the image is open in store(), and synced. conflict: the lock was lost.
+  // Where it fails with unavailable, readers see the old version or the new one, all of it.
+  virtual Result<void> commit(const Call&, const ImageId&, const ImageSpec&, std::uint32_t depth,
+                              std::vector<std::byte> sidecar) = 0;
+};
+
+struct ServerLine {
+  std::string address;
+  std::optional<Error> failed;  // it was not reached
+  wire::native::Id id{};
+  bool durable = false;
+  wire::native::UseReport use;
+  std::uint64_t names = 0, quota = 0, used = 0;
+};
+struct NameLine {
+  std::string name;
+  wire::native::NameRecord record;  // of the latest version seen; no image: none was ever finished
+  bool unfinished = false;
+  std::string writer;           // who holds its lock; empty: nobody
+  std::uint64_t held_bytes = 0;  // on all servers, all copies
+  std::size_t keepers = 0, reached = 0;
+};
+struct Listing {
+  std::vector<ServerLine> servers;  // as listed
+  std::vector<NameLine> names;
+};
+
+// Thread-safe: each call has connections of its own. REQUIRES: loop, heap and log outlive it and all that it made.
+class Names {
+ public:
+  Names(net::Loop& loop, TileHeap& heap, Log& log, ClusterOptions options);
+
+  // unavailable: there is no such image, or too few of its servers can be reached.
+  Result<NamedImage> open(const Call&, const std::string& name);
+  // Takes the lock. conflict: somebody else writes.
+  Result<std::unique_ptr<NameWriter>> write(const Call&, const std::string& name);
+  Result<void> erase(const Call&, const std::string& name);
+  Result<Listing> list(const Call&);
+
+ private:
+  net::Loop& loop_;
+  TileHeap& heap_;
+  Log& log_;
+  ClusterOptions options_;  // constant
+};
+
+}  // namespace smalti::client

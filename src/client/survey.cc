@@ -1,0 +1,137 @@
+#include "client/survey.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "wire/native_blob.h"
+
+namespace smalti::client {
+
+namespace native = wire::native;
+
+namespace {
+
+constexpr int most_rounds = 8;  // versions that each name other servers
+
+Answer answer_of(const Scouts& scouts, std::size_t n, const Scouts::Reply& reply, const std::vector<Answer>& before) {
+  Answer answer;
+  const Identity identity = scouts.identity(n);
+  answer.server = identity.server;
+  answer.incarnation = identity.incarnation;
+  if (reply.failed) {
+    answer.state = pass(*reply.failed);
+    return answer;
+  }
+  const auto* told = reply.request->answer ? std::get_if<native::Register>(&*reply.request->answer) : nullptr;
+  if (!told)
+    answer.state = fail(Errc::corrupt, fmt::format("{}: no answer to the question", scouts.address(n)));
+  else
+    answer.state = *told;
+  for (std::size_t i = 0; i < before.size(); ++i)
+    if (before[i].state && before[i].server == answer.server)
+      answer.state = fail(Errc::invalid, fmt::format("{}: the same server as {}", scouts.address(n), scouts.address(i)));
+  return answer;
+}
+
+}  // namespace
+
+Result<Survey> take_survey(const Call& call, Scouts& scouts, const std::string& name, Clock::duration patience) {
+  Survey survey;
+  for (int round = 0; round < most_rounds && survey.answers_.size() < scouts.size(); ++round) {
+    std::vector<std::size_t> whom;
+    for (std::size_t n = survey.answers_.size(); n < scouts.size(); ++n) whom.push_back(n);
+    SMALTI_TRY(auto replies, scouts.ask(call, whom, native::Look{name}, {}, patience));
+    for (std::size_t i = 0; i < whom.size(); ++i) {
+      survey.answers_.push_back(answer_of(scouts, whom[i], replies[i], survey.answers_));
+      survey.bodies_.push_back(std::move(replies[i].request->body));
+    }
+    if (const auto best = latest(survey.answers_))
+      for (const native::Keeper& keeper : survey.answers_[*best].state->record.keepers) scouts.add(keeper);
+  }
+  return survey;
+}
+
+std::string Survey::unreached(const Scouts& scouts) const {
+  std::string out;
+  for (std::size_t i = 0; i < answers_.size(); ++i) {
+    if (answers_[i].state) continue;
+    const std::string& what = answers_[i].state.error().what;
+    const bool named = what.rfind(scouts.address(i), 0) == 0;
+    out += fmt::format("{}{}{}", out.empty() ? "" : "; ", named ? "" : scouts.address(i) + ": ", what);
+  }
+  return out;
+}
+
+Result<void> Survey::certain(const std::string& name) const {
+  const auto best = latest(answers_);
+  if (!best) return {};
+  const Verdict verdict = judge(answers_, *best);
+  if (verdict.enough) return {};
+  const std::size_t keepers = answers_[*best].state->record.keepers.size();
+  return fail(Errc::unavailable,
+              fmt::format("`dpc:{}' is registered on {} servers, of which {} must be reached to be sure of its latest "
+                          "version; not reached: {}",
+                          name, keepers, readers_of(keepers), verdict.missing));
+}
+
+Result<native::Register> Survey::decide(const Call& call, Scouts& scouts, const std::string& name) {
+  const auto best = latest(answers_);
+  const auto none = [&] {
+    std::string asked;
+    for (std::size_t i = 0; i < scouts.listed(); ++i) asked += (asked.empty() ? "" : ", ") + scouts.address(i);
+    const std::string missing = unreached(scouts);
+    return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}' on {}{}", name, asked,
+                                               missing.empty() ? "; -list cache shows what there is"
+                                                               : fmt::format(" (not asked: {})", missing)));
+  };
+  if (!best) {
+    const bool all_failed = std::none_of(answers_.begin(), answers_.end(), [](const Answer& a) { return a.state.has_value(); });
+    if (all_failed && !answers_.empty())
+      return fail(answers_[0].state.error().code, fmt::format("`dpc:{}': {}", name, unreached(scouts)));
+    const auto heard = static_cast<std::size_t>(std::count_if(
+        answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(scouts.listed()),
+        [](const Answer& a) { return a.state || a.state.error().code == Errc::invalid; }));
+    if (heard < readers_of(scouts.listed()))
+      return fail(Errc::unavailable, fmt::format("`dpc:{}' was not found, but only {} of {} servers could be asked; not "
+                                                 "reached: {}", name, heard, scouts.listed(), unreached(scouts)));
+    return none();
+  }
+  const native::Register version = *answers_[*best].state;
+  SMALTI_CHECK(certain(name));
+  details_ = std::move(bodies_[*best]);
+  if (!details_.empty()) {
+    const Tile blob = native::blob_tile(std::make_shared<const std::vector<std::byte>>(details_));
+    if (blob.computed_checksum() != version.checksum)
+      return fail(Errc::corrupt, fmt::format("{}: the record of `dpc:{}' arrived damaged", scouts.address(*best), name));
+  }
+  SMALTI_CHECK(complete(call, scouts, name, judge(answers_, *best)));
+  if (version.deleted) return none();
+  return version;
+}
+
+// A version that some servers have not heard of is told to them, before it is believed: else a reader after us might
+// find an older one. Where one is known to be settled nothing depends on it, and it only frees old pixels.
+Result<void> Survey::complete(const Call& call, Scouts& scouts, const std::string& name, const Verdict& verdict) {
+  if (verdict.settled && verdict.lack.empty()) return {};
+  const native::Register& version = *answers_[verdict.have.front()].state;
+  std::vector<std::size_t> have = verdict.have;
+  if (!verdict.lack.empty()) {
+    native::Enter enter{name, version.number, version.deleted, true, version.record, version.checksum, 0};
+    enter.detail_bytes = static_cast<std::uint32_t>(details_.size());
+    const Tile blob = native::blob_tile(std::make_shared<const std::vector<std::byte>>(details_));
+    SMALTI_TRY(const auto replies, scouts.ask(call, verdict.lack, enter, blob));
+    for (std::size_t i = 0; i < replies.size(); ++i)
+      if (!replies[i].failed) have.push_back(verdict.lack[i]);
+  }
+  const std::size_t keepers = version.record.keepers.size();
+  if (!verdict.settled && have.size() < writers_of(keepers))
+    return fail(Errc::unavailable,
+                fmt::format("the last write of `dpc:{}' was not finished, and {} of its {} servers must be reached to "
+                            "finish it; not reached: {}",
+                            name, writers_of(keepers), keepers, verdict.missing));
+  SMALTI_CHECK(scouts.ask(call, have, native::Settle{name, version.number, false}));
+  return {};
+}
+
+}  // namespace smalti::client

@@ -1,0 +1,313 @@
+// Names over real servers: written, read, locked, lost and found.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "client/names.h"
+#include "client/survey.h"
+#include "test/client/real_servers.h"
+#include "test/store/patterns.h"
+#include "wire/native_blob.h"
+
+namespace smalti::test {
+namespace {
+
+using namespace client;
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+namespace native = wire::native;
+
+const ImageSpec spec{{500, 300}, {Sample::u8, 4, 0}, {64, 64}};  // 40 tiles
+
+class NamesTest : public testing::Test {
+ protected:
+  NamesTest() {
+    state_ = std::filesystem::temp_directory_path() / ("smalti-names-test-" + std::to_string(::getpid()));
+    options_.secret = our_secret();
+    options_.key = our_key();
+    options_.placement = Placement::sharded;
+    options_.connect = 3000ms;
+  }
+  ~NamesTest() override {
+    servers_.clear();
+    std::filesystem::remove_all(state_);
+  }
+  RealServer& serve() {
+    Limits limits;
+    limits.most.fill(unlimited);
+    const auto folder = state_ / std::to_string(servers_.size());
+    std::filesystem::create_directories(folder);
+    servers_.push_back(std::make_unique<RealServer>(RealServerOptions{limits, false, 0, folder}));
+    options_.hosts.push_back(servers_.back()->host());
+    return *servers_.back();
+  }
+  Names names() { return Names(loop_, heap_, log_, options_); }
+  static TileKey nth(const ImageId& id, std::uint32_t n) { return {id, 0, n % 8, n / 8}; }
+
+  // Puts tiles of this seed, all but those in `blank`; does not commit.
+  ImageId put(NameWriter& writer, std::uint32_t seed, std::uint32_t blank = 0) {
+    const ImageId id = ImageId::fresh();
+    EXPECT_TRUE(writer.store()->open(call_, id, spec));
+    std::vector<TilePut> batch;
+    for (std::uint32_t n = blank; n < 40; ++n)
+      batch.push_back({nth(id, n), pattern_tile(heap_, spec, nth({}, n), n + 100 * seed)});
+    writer.store()->put(call_, batch);
+    for (const TilePut& one : batch) EXPECT_TRUE(one.put) << one.put.error().what;
+    EXPECT_TRUE(writer.store()->sync(call_, id));
+    return id;
+  }
+  Result<void> write(const std::string& name, std::uint32_t seed) {
+    SMALTI_TRY(const auto writer, names().write(call_, name));
+    const ImageId id = put(*writer, seed);
+    return writer->commit(call_, id, spec, 8, std::vector<std::byte>(5, std::byte(seed)));
+  }
+  // The seed of the version that is there, every tile of it looked at; nothing: an error, which is kept.
+  std::optional<std::uint32_t> read(const std::string& name) {
+    auto opened = names().open(call_, name);
+    if (!opened) {
+      last_error_ = opened.error();
+      return std::nullopt;
+    }
+    return seed_of(*opened);
+  }
+  std::optional<std::uint32_t> seed_of(const NamedImage& image) {
+    const auto seed = std::to_integer<std::uint32_t>(image.sidecar.at(0));
+    std::vector<TileGet> batch;
+    for (std::uint32_t n = 0; n < 40; ++n) batch.push_back({nth(image.record.image, n)});
+    image.store->get(call_, batch);
+    for (std::uint32_t n = 0; n < 40; ++n) {
+      if (!batch[n].got) {
+        last_error_ = batch[n].got.error();
+        return std::nullopt;
+      }
+      EXPECT_TRUE(*batch[n].got) << "blank";
+      const Tile want = pattern_tile(heap_, spec, nth({}, n), n + 100 * seed);
+      EXPECT_TRUE(*batch[n].got && std::ranges::equal((*batch[n].got)->bytes(), want.bytes())) << "a mixture at " << n;
+    }
+    return seed;
+  }
+  std::size_t tiles() const {
+    std::size_t sum = 0;
+    for (const auto& server : servers_) sum += server->tiles();
+    return sum;
+  }
+  template <class Condition>
+  static bool eventually(Condition condition) {
+    for (const auto until = Clock::now() + 60s; Clock::now() < until; std::this_thread::sleep_for(5ms))
+      if (condition()) return true;
+    return false;
+  }
+
+  std::filesystem::path state_;
+  net::Loop loop_;
+  TileHeap heap_;
+  Log log_;
+  ClusterOptions options_;
+  std::vector<std::unique_ptr<RealServer>> servers_;
+  const Call call_ = Call{}.within(60s);
+  Error last_error_;
+};
+
+TEST_F(NamesTest, WhatIsWrittenIsRead) {
+  for (int n = 1; n <= 4; ++n) {
+    serve();
+    ASSERT_TRUE(write("slide", static_cast<std::uint32_t>(n)));
+    EXPECT_EQ(read("slide"), static_cast<std::uint32_t>(n)) << last_error_.what;
+    EXPECT_TRUE(eventually([this] { return tiles() == 40; })) << tiles();
+  }
+  EXPECT_EQ(read("other"), std::nullopt);
+  EXPECT_THAT(last_error_.what, HasSubstr("no image is named `dpc:other'"));
+}
+
+TEST_F(NamesTest, TilesThatWereNeverWrittenStaySo) {
+  serve();
+  serve();
+  const auto writer = names().write(call_, "sparse");
+  ASSERT_TRUE(writer);
+  const ImageId id = put(**writer, 1, 10);
+  ASSERT_TRUE((*writer)->commit(call_, id, spec, 8, {}));
+  const auto opened = names().open(call_, "sparse");
+  ASSERT_TRUE(opened);
+  for (std::uint32_t n = 0; n < 40; ++n) EXPECT_EQ(opened->written.at(n), n >= 10) << n;
+  EXPECT_EQ(opened->record.tiles, 30u);
+}
+
+TEST_F(NamesTest, ASecondWriterIsRefused) {
+  for (int n = 0; n < 3; ++n) serve();
+  ASSERT_TRUE(write("n", 1));
+  auto first = names().write(call_, "n");
+  ASSERT_TRUE(first);
+  const auto second = names().write(call_, "n");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::conflict);
+  EXPECT_THAT(second.error().what, HasSubstr("`n' is being written by smalti (127.0.0.1:"));
+  EXPECT_EQ(read("n"), 1u);
+  put(**first, 2);
+  first->reset();  // gives up
+  EXPECT_EQ(read("n"), 1u);
+  EXPECT_TRUE(eventually([this] { return tiles() == 40; }));
+  ASSERT_TRUE(write("n", 3));
+  EXPECT_EQ(read("n"), 3u);
+}
+
+TEST_F(NamesTest, OfManyWritersAtATimeEachIsDoneOrRefused) {
+  for (int n = 0; n < 3; ++n) serve();
+  std::vector<std::thread> threads;
+  std::array<Result<void>, 4> done;
+  for (std::uint32_t n = 0; n < 4; ++n)
+    threads.emplace_back([this, n, &done] { done[n] = write("n", n + 1); });
+  for (std::thread& thread : threads) thread.join();
+  std::set<std::uint32_t> written;
+  for (std::uint32_t n = 0; n < 4; ++n) {
+    if (done[n])
+      written.insert(n + 1);
+    else
+      EXPECT_EQ(done[n].error().code, Errc::conflict) << done[n].error().what;
+  }
+  ASSERT_FALSE(written.empty());
+  const auto seen = read("n");
+  ASSERT_TRUE(seen) << last_error_.what;
+  EXPECT_TRUE(written.contains(*seen));
+  EXPECT_TRUE(eventually([this] { return tiles() == 40; })) << tiles();
+}
+
+TEST_F(NamesTest, AReaderKeepsItsVersion) {
+  for (int n = 0; n < 2; ++n) serve();
+  ASSERT_TRUE(write("n", 1));
+  auto old = names().open(call_, "n");
+  ASSERT_TRUE(old);
+  ASSERT_TRUE(write("n", 2));
+  EXPECT_EQ(seed_of(*old), 1u) << last_error_.what;
+  EXPECT_EQ(read("n"), 2u);
+  EXPECT_EQ(tiles(), 80u);
+  EXPECT_TRUE(old->store->drop(call_, old->record.image));
+  EXPECT_TRUE(eventually([this] { return tiles() == 40; }));
+}
+
+TEST_F(NamesTest, ReadersDuringWritesSeeOneVersion) {
+  for (int n = 0; n < 3; ++n) serve();
+  ASSERT_TRUE(write("n", 1));
+  std::atomic<bool> ended = false;
+  std::vector<std::thread> readers;
+  for (int n = 0; n < 2; ++n)
+    readers.emplace_back([&] {
+      std::uint32_t last = 0;
+      while (!ended) {
+        auto opened = names().open(call_, "n");
+        ASSERT_TRUE(opened) << opened.error().what;
+        const auto seed = seed_of(*opened);
+        ASSERT_TRUE(seed) << last_error_.what;
+        EXPECT_GE(*seed, last) << "an older version than before";
+        last = *seed;
+      }
+    });
+  for (std::uint32_t seed = 2; seed < 12; ++seed) ASSERT_TRUE(write("n", seed));
+  ended = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(read("n"), 11u);
+}
+
+// A writer that dies when one server of three has the record.
+TEST_F(NamesTest, AVersionSeenOnceIsSeenFromThenOn) {
+  for (int n = 0; n < 3; ++n) serve();
+  ASSERT_TRUE(write("n", 1));
+  auto writer = names().write(call_, "n");
+  ASSERT_TRUE(writer);
+  // By hand, what commit() would do, up to the first server's register.
+  Scouts scouts(loop_, heap_, log_, options_);
+  auto survey = take_survey(call_, scouts, "n", 10s);
+  ASSERT_TRUE(survey);
+  ASSERT_TRUE(survey->decide(call_, scouts, "n"));
+  const auto version = *survey->answers()[0].state;
+  writer->reset();
+  native::Enter enter{"n", version.number + 1, false, true, version.record, 0, 0};
+  std::vector<std::byte> details(survey->details().begin(), survey->details().end());
+  details.back() = std::byte{9};
+  const Tile blob = native::blob_tile(std::make_shared<const std::vector<std::byte>>(details));
+  enter.checksum = blob.computed_checksum();
+  enter.detail_bytes = static_cast<std::uint32_t>(details.size());
+  ASSERT_TRUE(scouts.ask(call_, {1}, enter, blob));
+  // Whoever hears of it tells the others first; then any majority shows it.
+  for (int round = 0; round < 2; ++round) {
+    auto again = take_survey(call_, scouts, "n", 10s);
+    ASSERT_TRUE(again);
+    const auto seen = again->decide(call_, scouts, "n");
+    ASSERT_TRUE(seen) << seen.error().what;
+    EXPECT_EQ(seen->number, version.number + 1);
+  }
+  const auto last = take_survey(call_, scouts, "n", 10s);
+  for (const Answer& answer : last->answers()) EXPECT_EQ(answer.state->number, version.number + 1);
+}
+
+TEST_F(NamesTest, AMajorityIsNeeded) {
+  for (int n = 0; n < 3; ++n) serve();
+  options_.replicas = 2;
+  ASSERT_TRUE(write("n", 1));
+  servers_[1]->stop();
+  EXPECT_EQ(read("n"), 1u) << last_error_.what;
+  ASSERT_TRUE(write("n", 2));
+  EXPECT_EQ(read("n"), 2u) << last_error_.what;
+  servers_[0]->stop();
+  const auto refused = names().write(call_, "n");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  EXPECT_THAT(refused.error().what, HasSubstr("needs 2 of the 3 listed servers"));
+}
+
+TEST_F(NamesTest, ARestartedServerBringsNoOldVersionBack) {
+  for (int n = 0; n < 3; ++n) serve();
+  options_.replicas = 2;
+  ASSERT_TRUE(write("n", 1));
+  servers_[2]->restart();  // forgets
+  servers_[0]->stop();
+  EXPECT_EQ(read("n"), std::nullopt);
+  EXPECT_THAT(last_error_.what, HasSubstr("(restarted)"));
+}
+
+TEST_F(NamesTest, OtherListsFindIt) {
+  for (int n = 0; n < 3; ++n) serve();
+  ASSERT_TRUE(write("n", 1));
+  const auto all = options_.hosts;
+  options_.hosts = {all[2]};
+  EXPECT_EQ(read("n"), 1u) << last_error_.what;
+  serve();  // the third, and a new one
+  ASSERT_TRUE(write("n", 2));
+  for (const auto& host : all) {
+    options_.hosts = {host};
+    EXPECT_EQ(read("n"), 2u) << last_error_.what;
+  }
+}
+
+TEST_F(NamesTest, DeletedIsDeleted) {
+  for (int n = 0; n < 3; ++n) serve();
+  ASSERT_TRUE(write("n", 1));
+  ASSERT_TRUE(names().erase(call_, "n"));
+  EXPECT_EQ(read("n"), std::nullopt);
+  EXPECT_TRUE(eventually([this] { return tiles() == 0; }));
+  EXPECT_FALSE(names().erase(call_, "n"));
+  ASSERT_TRUE(write("n", 2));
+  EXPECT_EQ(read("n"), 2u);
+}
+
+TEST_F(NamesTest, AreListed) {
+  serve();
+  serve();
+  ASSERT_TRUE(write("a", 1));
+  ASSERT_TRUE(write("b", 2));
+  const auto writer = names().write(call_, "c");
+  options_.hosts.push_back({"127.0.0.1", 1});
+  const auto listing = names().list(call_);
+  ASSERT_TRUE(listing) << listing.error().what;
+  ASSERT_EQ(listing->servers.size(), 3u);
+  EXPECT_FALSE(listing->servers[0].failed);
+  EXPECT_TRUE(listing->servers[2].failed);
+  ASSERT_EQ(listing->names.size(), 2u);
+  EXPECT_EQ(listing->names[1].name, "b");
+  EXPECT_EQ(listing->names[1].held_bytes, spec.stored_bytes());
+  EXPECT_EQ(listing->names[1].record.tiles, 40u);
+  EXPECT_EQ(listing->names[1].reached, 2u);
+}
+
+}  // namespace
+}  // namespace smalti::test
