@@ -11,7 +11,7 @@ namespace smalti::server {
 
 struct AdmissionLimits {
   std::uint32_t clients = 1024;
-  std::uint32_t strangers = 64;  // of these, not yet authenticated
+  std::uint32_t strangers = 256;  // of these, not yet authenticated
 };
 
 // Used on its loop only. REQUIRES: outlives its tickets.

@@ -97,7 +97,8 @@ net::Task<void> Leases::open(Session& session, Call call, ImageId id, ImageSpec 
   while (true) {
     const auto found = images_.find(id);
     if (found == images_.end()) break;
-    if (found->second->owner != &session)
+    const bool going = found->second->state == Image::State::going;  // its id is free once it is gone
+    if (!going && found->second->owner != &session)
       co_return fail(Errc::conflict, fmt::format("image {} belongs to another client", id.text()));
     if (found->second->state == Image::State::open) {
       if (found->second->grid.spec() == spec) co_return Result<void>();
@@ -189,9 +190,10 @@ net::Task<void> Leases::drop(Session& session, Call call, ImageId id) {
     const auto found = images_.find(id);
     if (found == images_.end()) co_return Result<void>();
     const std::shared_ptr<Image> image = found->second;
-    if (image->owner != &session && !image->readers.contains(&session)) {
-      // Its name is gone, or it was this session's and is another's to read.
-      if (image->names > 0 || image->state == Image::State::going) co_return Result<void>();
+    const bool going = image->state == Image::State::going;
+    if (!going && image->owner != &session && !image->readers.contains(&session)) {
+      // It was this session's, and is another's to read.
+      if (image->names > 0) co_return Result<void>();
       co_return fail(Errc::conflict, fmt::format("image {} belongs to another client", id.text()));
     }
     if (image->state == Image::State::open) {

@@ -50,7 +50,7 @@ struct ServerOptions {
   // ... after so long already where others wait for the room that it holds. 512 KiB have to pass in the time.
   std::chrono::milliseconds pressure{4000};
   std::uint32_t clients = 1024;               // connections
-  std::uint32_t strangers = 64;               // of these, not yet authenticated
+  std::uint32_t strangers = 256;              // of these, not yet authenticated
   std::uint64_t in_flight_bytes = 64u << 20;  // payload being received or sent, over all connections
   std::filesystem::path state;                // a folder for the server's id; empty: a new id every time
 };

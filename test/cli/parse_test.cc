@@ -37,7 +37,7 @@ Result<Script> parse_words(const std::vector<std::string>& words) {
 Result<Script> parse_line(const std::string& line) { return parse_words(split(line)); }
 
 std::string dump(const Script& script) {
-  static constexpr std::string_view acts[] = {"run", "identify", "serve", "probe", "list", "version", "help"};
+  static constexpr std::string_view acts[] = {"run", "identify", "serve", "erase", "probe", "list", "version", "help"};
   static constexpr std::string_view verbs[] = {"read",  "apply",  "write", "open",   "close",
                                                "clone", "delete", "swap",  "reverse"};
   std::string text(acts[static_cast<int>(script.act)]);
@@ -108,6 +108,7 @@ TEST(Parse, ReadsCommandLines) {
       {"smalti -distribute-cache 127.0.0.1:6668,6669 -limit disk 0",
        "serve limit:disk=0 at:127.0.0.1|6668 at:127.0.0.1|6669"},
       {"smalti -distribute-cache [::1]:0", "serve at:::1|0"},
+      {"smalti -delete-cache slide1", "erase"},
       {"smalti -probe-client magick", "probe magick"},
       {"smalti -distribute-cache 7000 -probe-client /usr/bin/convert", "probe /usr/bin/convert at:|7000"},
       {"smalti -limit memory 1KiB -list resource", "list resource limit:memory=1024"},

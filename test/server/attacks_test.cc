@@ -251,6 +251,7 @@ TEST_F(Attacked, ByAClientThatNeverReadsWhatIsNotThere) {
 TEST_F(Attacked, ByTwoHundredStrangers) {
   auto options = impatient();
   options.handshake = 1h;
+  options.strangers = 64;
   start(options);
   std::vector<std::unique_ptr<Talker>> strangers;
   for (int i = 0; i < 200; ++i) {
