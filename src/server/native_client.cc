@@ -7,16 +7,16 @@
 
 namespace smalti::server {
 
+void answer(const ClientPtr& client, const wire::native::Meta& meta, Result<void> done) {
+  if (done)
+    client->connection->send(meta, wire::native::Done{});
+  else
+    client->connection->send(meta, wire::native::Failed{std::move(done.error())});
+}
+
 namespace {
 
 namespace native = wire::native;
-
-void answer(const ClientPtr& client, const native::Meta& meta, Result<void> done) {
-  if (done)
-    client->connection->send(meta, native::Done{});
-  else
-    client->connection->send(meta, native::Failed{std::move(done.error())});
-}
 
 asio::awaitable<void> open(ClientPtr client, native::Meta meta, native::Open m) {
   const Running running(client);

@@ -34,6 +34,9 @@ net::Task<void> begin_put(ClientPtr client, wire::native::Meta meta, wire::nativ
 // Requests about names; false: it is none.
 net::Task<bool> begin_named(ClientPtr client, wire::native::Meta meta, wire::native::Message message);
 
+// Done, or failed and why.
+void answer(const ClientPtr& client, const wire::native::Meta& meta, Result<void> done);
+
 // Counts a request as running for as long as it lives.
 class Running {
  public:

@@ -12,13 +12,6 @@ namespace {
 
 namespace native = wire::native;
 
-void answer(const ClientPtr& client, const native::Meta& meta, Result<void> done) {
-  if (done)
-    client->connection->send(meta, native::Done{});
-  else
-    client->connection->send(meta, native::Failed{std::move(done.error())});
-}
-
 void look(const ClientPtr& client, const native::Meta& meta, const native::Look& m) {
   auto told = client->host.catalog.look(m.name);
   if (!told) return answer(client, meta, pass(std::move(told.error())));
