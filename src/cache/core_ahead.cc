@@ -37,7 +37,7 @@ void Gate::close() {
 void PixelCache::Core::fetch_ahead(const Grid::Span& span, Hint hint) {
   if (span.empty()) return;
   // No more than may be kept: the rest would push out what is in use.
-  std::uint64_t room = std::max<std::uint64_t>(1, set.bound() / 2 / full_tile_bytes());
+  std::uint64_t room = std::max<std::uint64_t>(1, set.guess_share() / full_tile_bytes());
   std::vector<std::uint64_t> job;
   const auto post = [&] { post_ahead(std::exchange(job, {}), hint); };
   for (std::uint32_t row = span.row0; row < span.row1; ++row) {

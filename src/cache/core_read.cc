@@ -27,7 +27,7 @@ class PixelCache::Core::Reading {
         rect_(rect),
         into_(into),
         outside_(outside),
-        batch_bytes_(std::max<std::uint64_t>(core.set.bound(), 1)) {}
+        batch_bytes_(std::max<std::uint64_t>(core.set.bound() - core.set.guess_share(), 1)) {}
 
   Result<void> run();
 

@@ -55,7 +55,7 @@ void Window::claim_ahead(std::span<Ask> asks, const std::function<bool(std::uint
   const std::lock_guard lock(mutex_);
   for (Ask& ask : asks) {
     if (panes_.contains(ask.index) || flights_.contains(ask.index) || !wanted(ask.index)) continue;
-    if (ahead_bytes_ + ask.bytes > set_.bound() / 2) break;
+    if (ahead_bytes_ + ask.bytes > set_.guess_share()) break;
     trim_locked(ask.bytes, leaving);
     start(ask, true);
   }

@@ -28,6 +28,9 @@ class WorkingSet {
   std::uint64_t bound() const noexcept { return bound_.load(std::memory_order_relaxed); }
   std::uint64_t least_bound() const noexcept { return plan_.bound; }  // what it began with
   std::uint64_t most_bound() const noexcept { return plan_.most; }    // what need() may raise it to
+  // What may be read ahead on a guess. Reads take the rest in one batch at most, so that both together stay within the
+  // bound while all of it is still on its way, and nothing can be let go.
+  std::uint64_t guess_share() const noexcept { return bound() / 3; }
   bool over() const noexcept { return used() > bound(); }
 
   // A caller touches tiles of so many bytes in one call, and will want them again: raises the bound, up to

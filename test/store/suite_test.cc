@@ -147,9 +147,9 @@ INSTANTIATE_TEST_SUITE_P(Tiered, StoreSuite,
                                          StoreUnderTest{"memory_slow", make_memory_over_slow, 2},
                                          StoreUnderTest{"slow", make_only_slow},
                                          StoreUnderTest{"three", make_three, 3},
-                                         StoreUnderTest{"three_tight", make_three_tight, 0},
+                                         StoreUnderTest{"three_tight", make_three_tight, 0, 1, true},
                                          StoreUnderTest{"nested", make_nested, 3},
-                                         StoreUnderTest{"tight", make_tight, 0}),
+                                         StoreUnderTest{"tight", make_tight, 0, 1, true}),
                          store_name);
 
 }  // namespace
