@@ -4,7 +4,9 @@ what was acknowledged is there after every server was killed.
 The seed is printed; SMALTI_SEED gives one, SMALTI_SECONDS says for how long (by default 4 seconds a test).
 """
 import os
+import pathlib
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -12,11 +14,12 @@ import time
 import unittest
 
 from fault_proxy import KINDS, FaultProxy, arm_at_random
-from stage import SMALTI, StageCase, free_port, photograph, pixels
+from stage import PATIENCE, SMALTI, StageCase, free_port, photograph, pixels
 
 SEED = int(os.environ.get("SMALTI_SEED", random.SystemRandom().randrange(1 << 32)))
 SECONDS = float(os.environ.get("SMALTI_SECONDS", 4))
 SERVERS = 3
+HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 PLAIN = ("-define", "cache:encryption=none")
 KNOWN = subprocess.run([SMALTI, "-help"], capture_output=True, text=True).stdout if SMALTI.exists() else ""
 
@@ -27,7 +30,7 @@ class NamedFaults(StageCase):
         super().setUp()
         self.choose = random.Random(f"{SEED}.{self._testMethodName}")
         print(f"\nSMALTI_SEED={SEED}", flush=True)
-        self.words = [[*PLAIN, "-define", f"cache:persist={self.stage.path(f'kept-{n}')}"] for n in range(SERVERS)]
+        self.words = [[*PLAIN, "-define", "cache:grace=2", "-define", f"cache:persist={self.stage.path(f'kept-{n}')}"] for n in range(SERVERS)]
         self.servers = [self.stage.serve(*w, port=f"127.0.0.1:{free_port()}") for w in self.words]
         self.proxies = [FaultProxy(s.address) for s in self.servers]
         for proxy in self.proxies:
@@ -133,6 +136,27 @@ class NamedFaults(StageCase):
 
     def test_wires_fail(self):
         self.shaken(self.wire_fault)
+
+    def histories(self, fault):
+        """Many threads of several clients write, read, keep, give up and delete a few names, and every answer is judged."""
+        history = self.stage.start("--hosts", ",".join(p.address for p in self.proxies), "--plain", 1, "--names", 3, "--replicas", 2,
+                                   "--seconds", max(3, int(SECONDS)), "--seed", self.choose.randrange(1 << 30), "--clients", 3,
+                                   "--threads", 3, "--pause", 5, program=HISTORY)
+        faults = []
+        while history.poll() is None:
+            time.sleep(self.choose.uniform(0.2, 1))
+            faults.append(fault())
+        out, err = history.communicate(timeout=PATIENCE)
+        print(f"{self._testMethodName}: {len(faults)} faults; {out.strip()[:400]}", flush=True)
+        self.assertEqual(history.returncode, 0, f"seed {SEED}: {faults}\n{out}\n{err}")
+        written, read = map(int, re.search(r"(\d+) writes, (\d+) reads", out).groups())
+        self.assertGreater(min(written, read), 0, out)
+
+    def test_histories_stay_sound_while_processes_fail(self):
+        self.histories(self.process_fault)
+
+    def test_histories_stay_sound_while_wires_fail(self):
+        self.histories(self.wire_fault)
 
 
 if __name__ == "__main__":
