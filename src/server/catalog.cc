@@ -305,8 +305,14 @@ void Catalog::install(const std::string& text, Name next) {
   // A session that ended while the disk was waited for did not find its pin yet.
   if (name.pinned && (!name.lock || name.lock->number != name.pinned->number)) name.pinned->orphaned = true;
   if (replaced) parts_.quota.give(details_before);
-  for (const ImageId& image : before)
-    if (std::find(after.begin(), after.end(), image) == after.end()) parts_.leases.unname(image);
+  // Two versions may have the same image: each keeps it once.
+  for (const ImageId& image : before) {
+    const auto still = std::find(after.begin(), after.end(), image);
+    if (still == after.end())
+      parts_.leases.unname(image);
+    else
+      after.erase(still);
+  }
 }
 
 std::function<Result<void>()> Catalog::shelving(const std::string& text, const Name& next) const {

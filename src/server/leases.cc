@@ -157,7 +157,8 @@ Result<Leases::Use> Leases::use(const Session& session, const ImageId& id, For w
   const bool reads = image && image->readers.contains(&session);
   if (!image || image->state != Image::State::open || (!owns && !reads))
     return fail(Errc::invalid, fmt::format("image {} is not open on this server", id.text()));
-  if (what == For::writing && (!owns || image->names > 0))
+  const bool named = image->names > 0 || !owns;
+  if ((what == For::writing && named) || (what == For::mending && named && !image->counted))
     return fail(Errc::conflict, fmt::format("image {} has a name: its pixels do not change any more", id.text()));
   return Use(*this, found->second);
 }
@@ -226,7 +227,8 @@ net::Task<void> Leases::remove(Call call, ImageId id, std::shared_ptr<Image> ima
 
 Result<void> Leases::name(const ImageId& id) {
   const auto found = images_.find(id);
-  if (found == images_.end() || !found->second->owner || found->second->state != Image::State::open)
+  const Image* image = found == images_.end() ? nullptr : found->second.get();
+  if (!image || (!image->owner && image->names == 0) || image->state != Image::State::open)
     return fail(Errc::unavailable, fmt::format("image {} is not kept here any more: its client was away for too long",
                                                id.text()));
   ++found->second->names;

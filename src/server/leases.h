@@ -113,6 +113,7 @@ class Leases {
       if (image_ && --image_->busy == 0) leases_->changed_.notify();
     }
     const Grid& grid() const noexcept { return image_->grid; }
+    bool for_name() const noexcept { return image_->counted; }  // it has a name, or is to get one
     // Room for a tile in the quota, where the image counts against it: before the tile is put, and given back when it
     // could not be, or was taken away. False: it had room already. Fails with limit.
     Result<bool> take_room(const TileKey&);
@@ -122,7 +123,8 @@ class Leases {
     Leases* leases_;
     std::shared_ptr<Image> image_;
   };
-  enum class For : std::uint8_t { reading, writing };
+  // mending: what it lacks may be put, though it has a name: see mender.h.
+  enum class For : std::uint8_t { reading, writing, mending };
   // Errc::invalid when the session has no such image open; conflict when it has a name and is to be written.
   Result<Use> use(const Session&, const ImageId&, For);
 
@@ -140,7 +142,7 @@ class Leases {
   // The client said that it is done: its images go now.
   asio::awaitable<void> end(Session&);
 
-  // An image that some session made and still has gets a name more. unavailable: there is none.
+  // An image that some session made and still has, or that has a name, gets a name more. unavailable: there is none.
   Result<void> name(const ImageId&);
   // A name less; where nobody has the image any more it is dropped behind the caller's back. REQUIRES: name(), or keep().
   void unname(const ImageId&);

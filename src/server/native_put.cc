@@ -2,6 +2,8 @@
 // no waiting, else by the pool.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "server/native_client.h"
 #include "wire/tile_coding.h"
 
@@ -31,8 +33,11 @@ struct Piece {
   std::vector<Coded> coded;
   std::vector<Leases::Use> uses;
   std::vector<Room> rooms;
+  std::vector<bool> mends;  // of images that have a name: see mender.h
   std::uint64_t bytes = 0;
   Shares shares;
+
+  bool any_mends() const { return std::find(mends.begin(), mends.end(), true) != mends.end(); }
 };
 
 Error damaged(const TileKey& key) {
@@ -40,9 +45,39 @@ Error damaged(const TileKey& key) {
           fmt::format("tile {},{} of image {} arrived damaged: put it again", key.col, key.row, key.image.text())};
 }
 
+// Puts what is to be put, and mends what is to be mended. Of each: whether it needs room in the quota now.
+std::vector<bool> put_or_mend(TileStore& store, Mender& mender, const Call& call, std::span<TilePut> puts,
+                              const std::vector<bool>& mends) {
+  std::vector<bool> needs(puts.size());
+  for (const bool mend : {false, true}) {
+    std::vector<TilePut> some;
+    std::vector<std::size_t> which;
+    for (std::size_t i = 0; i < puts.size(); ++i) {
+      if (mends[i] != mend) continue;
+      which.push_back(i);
+      some.push_back(std::move(puts[i]));
+    }
+    std::vector<bool> fresh;
+    if (mend)
+      fresh = mender.put(store, call, some);
+    else if (!some.empty())
+      store.put(call, some);
+    for (std::size_t n = 0; n < some.size(); ++n) {
+      puts[which[n]] = std::move(some[n]);
+      needs[which[n]] = mend ? fresh[n] : puts[which[n]].put.has_value();
+    }
+  }
+  return needs;
+}
+
+struct Done {
+  std::vector<TilePut> puts;
+  std::vector<bool> needs;  // room in the quota
+};
+
 // Decodes what is coded, and puts what is sound; on a pool's thread.
-std::vector<TilePut> put_all(TileStore& store, const Call& call, TileHeap& heap, std::vector<TilePut> puts,
-                             const std::vector<Coded>& coded) {
+Done put_all(TileStore& store, Mender& mender, const Call& call, TileHeap& heap, std::vector<TilePut> puts,
+             const std::vector<Coded>& coded, const std::vector<bool>& mends) {
   std::vector<std::optional<Error>> spoilt(puts.size());
   for (const Coded& one : coded) {
     TilePut& put = puts[one.put];
@@ -53,15 +88,22 @@ std::vector<TilePut> put_all(TileStore& store, const Call& call, TileHeap& heap,
       spoilt[one.put] = tile || tile.error().code == Errc::corrupt ? damaged(put.key) : tile.error();
   }
   std::vector<TilePut> sound;
-  for (std::size_t i = 0; i < puts.size(); ++i)
-    if (!spoilt[i]) sound.push_back(std::move(puts[i]));
-  store.put(call, sound);
-  for (std::size_t i = 0, next = 0; i < puts.size(); ++i)
-    puts[i].put = spoilt[i] ? Result<Generation>(pass(std::move(*spoilt[i]))) : std::move(sound[next++].put);
-  return puts;
+  std::vector<bool> sound_mends;
+  for (std::size_t i = 0; i < puts.size(); ++i) {
+    if (spoilt[i]) continue;
+    sound.push_back(std::move(puts[i]));
+    sound_mends.push_back(mends[i]);
+  }
+  const std::vector<bool> needs = put_or_mend(store, mender, call, sound, sound_mends);
+  Done done{std::move(puts), {}};
+  for (std::size_t i = 0, next = 0; i < done.puts.size(); ++i) {
+    done.needs.push_back(!spoilt[i] && needs[next]);
+    done.puts[i].put = spoilt[i] ? Result<Generation>(pass(std::move(*spoilt[i]))) : std::move(sound[next++].put);
+  }
+  return done;
 }
 
-// A tile that is not there in the end needs no room in the quota.
+// A tile that is not there in the end, or was there before, needs no room in the quota.
 void settle_room(Leases::Use& use, Room room, const TileKey& key, bool done) {
   if (room == (done ? Room::returned : Room::taken)) use.give_room(key);
 }
@@ -70,14 +112,15 @@ void settle_room(Leases::Use& use, Room room, const TileKey& key, bool done) {
 asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece) {
   const Running running(client);
   auto work = [store = client->host.parts.store, call = client->call_for(meta), &heap = client->host.parts.heap,
-               puts = std::move(piece.puts), coded = std::move(piece.coded)]() mutable {
-    return put_all(*store, call, heap, std::move(puts), coded);
+               &mender = client->host.mender, puts = std::move(piece.puts), coded = std::move(piece.coded),
+               mends = std::move(piece.mends)]() mutable {
+    return put_all(*store, mender, call, heap, std::move(puts), coded, mends);
   };
-  const std::vector<TilePut> done = co_await net::offload(client->host.parts.waiters, std::move(work));
+  const Done done = co_await net::offload(client->host.parts.waiters, std::move(work));
   native::PutDone reply;
-  for (std::size_t i = 0; i < done.size(); ++i) {
-    settle_room(piece.uses[i], piece.rooms[i], done[i].key, done[i].put.has_value());
-    reply.answers.push_back({piece.indexes[i], done[i].put});
+  for (std::size_t i = 0; i < done.puts.size(); ++i) {
+    settle_room(piece.uses[i], piece.rooms[i], done.puts[i].key, done.needs[i]);
+    reply.answers.push_back({piece.indexes[i], done.puts[i].put});
   }
   client->connection->send(meta, reply);
 }
@@ -86,7 +129,7 @@ asio::awaitable<void> put_deep(ClientPtr client, native::Meta meta, Piece piece)
 void dispatch(const ClientPtr& client, const native::Meta& meta, Piece& piece, native::PutDone& reply) {
   if (piece.puts.empty()) return;
   Piece all = std::exchange(piece, {});
-  if (!all.coded.empty()) return client->connection->tasks().spawn(put_deep(client, meta, std::move(all)));
+  if (!all.coded.empty() || all.any_mends()) return client->connection->tasks().spawn(put_deep(client, meta, std::move(all)));
   client->host.parts.store->put(client->call_for(meta).hot(), all.puts);
   Piece later;
   for (std::size_t i = 0; i < all.puts.size(); ++i) {
@@ -100,6 +143,7 @@ void dispatch(const ClientPtr& client, const native::Meta& meta, Piece& piece, n
     later.puts.push_back(std::move(put));
     later.uses.push_back(std::move(all.uses[i]));
     later.rooms.push_back(all.rooms[i]);
+    later.mends.push_back(false);
   }
   if (later.puts.empty()) return;
   later.shares = std::move(all.shares);
@@ -108,7 +152,8 @@ void dispatch(const ClientPtr& client, const native::Meta& meta, Piece& piece, n
 
 // Whether the item may be put at all, before its payload is read.
 Result<Leases::Use> admit(const ClientPtr& client, const native::PutItem& item) {
-  SMALTI_TRY(Leases::Use use, client->host.leases.use(client->session(), item.key.image, Leases::For::writing));
+  const auto what = item.only_if == Generation::none && item.bytes > 0 ? Leases::For::mending : Leases::For::writing;
+  SMALTI_TRY(Leases::Use use, client->host.leases.use(client->session(), item.key.image, what));
   const Grid& grid = use.grid();
   if (!grid.has(item.key))
     return fail(Errc::invalid, fmt::format("image {} has no tile {},{} of level {}", item.key.image.text(),
@@ -204,6 +249,7 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
     piece.puts.push_back({item.key, std::move(*arrived.tile), item.only_if});
     piece.uses.push_back(std::move(*use));
     piece.rooms.push_back(*room ? Room::taken : item.bytes == 0 ? Room::returned : Room::none);
+    piece.mends.push_back(item.only_if == Generation::none && item.bytes > 0 && piece.uses.back().for_name());
     piece.shares.join(std::move(shares));
     piece.bytes += item.bytes;
     if (piece.bytes >= piece_bytes) dispatch(client, meta, piece, reply);

@@ -12,6 +12,7 @@
 #include "server/complaints.h"
 #include "server/identity.h"
 #include "server/leases.h"
+#include "server/mender.h"
 #include "server/native_connection.h"
 #include "server/server.h"
 
@@ -30,6 +31,7 @@ struct NativeHost {
   Budget in_flight;
   Leases leases;
   Catalog catalog;
+  Mender mender;
 };
 
 // Takes in what was kept of an earlier life. Before the first client.
