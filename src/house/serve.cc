@@ -82,6 +82,11 @@ ServerOptions options_for(const Config& config, const HostPort& at, const Greeti
 Result<void> keep_names(House& house, const HostPort& at, ServerParts& parts) {
   const std::filesystem::path& folder = house.config.persist;
   if (folder.empty()) return {};
+  if (at.port == 0)
+    return fail(Errc::invalid,
+                fmt::format("cache:persist: what {} keeps belongs to a port, and port 0 is another one at each start: name "
+                            "one, as in -distribute-cache 6668",
+                            folder.string()));
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
   if (failed)

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -115,6 +116,19 @@ TEST(Ports, NeedASecret) {
   EXPECT_EQ(refused.error().code, Errc::unauthorized);
   EXPECT_THAT(refused.error().what,
               AllOf(HasSubstr("shared-secret"), HasSubstr("policy.xml"), HasSubstr("<policy domain")));
+}
+
+TEST(Ports, ThatKeepImagesNeedANumber) {
+  Log log;
+  Config config = config_with(1 << 20, 0, 0);
+  config.secret = Secret("passphrase");
+  config.persist = std::filesystem::temp_directory_path() / ("smalti-house-test-" + std::to_string(::getpid()));
+  const auto refused = open_ports(config, {{"127.0.0.1", 0}}, log);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::invalid);
+  EXPECT_THAT(refused.error().what, HasSubstr("cache:persist"));
+  EXPECT_THAT(refused.error().what, HasSubstr("port 0"));
+  EXPECT_FALSE(std::filesystem::exists(config.persist));
 }
 
 TEST(Ports, AreOpenWhenTheReadyLineSaysSo) {
