@@ -18,7 +18,7 @@ MagickServed::MagickServed(std::string_view spoken, ServerOptions options, Magic
   options.port = 0;
   options.secret = test_secret();
   options.greeting = dialect;
-  auto listening = Server::listen({loop, store, ledger, heap, waiters, lines.log, door.handler()}, options);
+  auto listening = Server::listen({loop, store, ledger, heap, waiters, lines.log, door.handler()}, patient(options));
   EXPECT_TRUE(listening) << listening.error().what;
   if (listening) server = std::move(*listening);
 }

@@ -184,7 +184,7 @@ TEST(MagickSession, LimitsRefuseAnImageWhenItIsOpened) {
 
 TEST(MagickSession, AnIdleClientStaysWhileAStalledMessageDoesNot) {
   MagickOptions options;
-  options.stall = std::chrono::milliseconds(200);
+  options.stall = std::chrono::seconds(2);
   const MagickServed served("n16", {}, options);
   Connected idle(served, image_of(40, 30)), stalled(served, image_of(40, 30)), dripping(served, image_of(40, 30));
   stalled.peer.say(Region{Command::write, 40, 1, 0, 0, 240});  // and no pixels
@@ -192,7 +192,7 @@ TEST(MagickSession, AnIdleClientStaysWhileAStalledMessageDoesNot) {
   const auto header = magick::encode(Region{Command::write, 40, 1, 0, 0, 240}, dripping.peer.key);
   for (const std::byte byte : header) {
     dripping.peer.say({&byte, 1});
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
   }
   EXPECT_TRUE(dripping.peer.hear_out().size() <= 4);
   EXPECT_EQ(idle.peer.read({Command::read, 40, 1, 0, 0, 240}).size(), 240u);
@@ -200,7 +200,7 @@ TEST(MagickSession, AnIdleClientStaysWhileAStalledMessageDoesNot) {
 
 TEST(MagickSession, SaysWhoCameToTheWrongPort) {
   ServerOptions options;
-  options.handshake = std::chrono::milliseconds(300);
+  options.handshake = std::chrono::seconds(3);
   const MagickServed served("n16", options);
   {
     MagickPeer wrong(served.port());
