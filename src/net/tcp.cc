@@ -1,6 +1,8 @@
 #include "net/tcp.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -45,6 +47,13 @@ asio::ip::address plain_address(const asio::ip::address& address) {
   return address;
 }
 
+// Within one host nothing is congested, yet a system that paces what it sends (BBR) waits for a timer with each tile.
+// Reno is always there, and allowed; where it is not, the system's choice stays.
+void never_pace(int fd) noexcept {
+  constexpr std::string_view reno = "reno";
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno.data(), reno.size());
+}
+
 }  // namespace
 
 std::string text_of(const tcp::endpoint& endpoint) {
@@ -75,10 +84,12 @@ struct TcpStream::State : std::enable_shared_from_this<State> {
     asio::error_code ignored;
     const tcp::endpoint remote = socket.remote_endpoint(ignored);
     peer = text_of(remote);
+    const auto here = plain_address(socket.local_endpoint(ignored).address());
     loopback = plain_address(remote.address()).is_loopback();
     socket.non_blocking(true, ignored);
     socket.set_option(tcp::no_delay(true), ignored);
     fd = socket.native_handle();
+    if (here == plain_address(remote.address())) never_pace(fd);
   }
 
   void arm(Side& side) {
