@@ -8,11 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <asio/buffer.hpp>
 #include <asio/dispatch.hpp>
+#include <asio/error.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "net/loop.h"
@@ -131,29 +134,65 @@ struct TcpStream::State : std::enable_shared_from_this<State> {
   std::size_t lowest = 1;   // bytes that make the socket readable
   bool drained = false;     // the last read took all that was there
 
+  // How many bytes make the socket readable.
+  void expect(std::size_t bytes) {
+    const std::size_t wanted = bytes < worth_one_read ? 1 : std::min(bytes, wake_for);
+    if (wanted == lowest || closed) return;
+    const int value = static_cast<int>(wanted);
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value);
+    lowest = wanted;
+  }
+
+  void begin(Side& side, Clock::time_point until) {
+    streak = 0;
+    side.deadline = until;
+    side.expired = false;
+  }
+  // What the end of a wait means; nothing: only the other side was cancelled, so it begins anew.
+  std::optional<Result<void>> outcome(Side& side, const asio::error_code& error) const {
+    if (closed) return closed_error();
+    if (!side.expired && error == asio::error::operation_aborted) return std::nullopt;
+    side.deadline = never;
+    if (side.expired)
+      return fail(Errc::timeout, fmt::format("{}: no {} in time", peer, &side == &in ? "answer" : "progress in sending"));
+    if (error) return connection_error(peer, error.value());
+    return Result<void>();
+  }
+
   static Task<void> ready(std::shared_ptr<State> state, Side* side, Clock::time_point deadline);
+  static Task<std::size_t> arrival(std::shared_ptr<State> state, std::span<std::byte> into, Clock::time_point deadline);
 };
 
 Task<void> TcpStream::State::ready(std::shared_ptr<State> state, Side* side, Clock::time_point deadline) {
-  state->streak = 0;
-  side->deadline = deadline;
-  side->expired = false;
+  state->begin(*side, deadline);
   while (true) {
     if (state->closed) co_return state->closed_error();
     state->arm(*side);
     asio::error_code error;
     auto token = asio::redirect_error(asio::use_awaitable, error);
     co_await state->socket.async_wait(side->type, token);
+    if (auto over = state->outcome(*side, error)) co_return std::move(*over);
+  }
+}
+
+// Where nothing is there, to leave the receiving to the loop is three system calls less than to ask it for readiness,
+// which renews the socket's registration and is told at once that it may write.
+Task<std::size_t> TcpStream::State::arrival(std::shared_ptr<State> state, std::span<std::byte> into,
+                                            Clock::time_point deadline) {
+  Side& side = state->in;
+  state->begin(side, deadline);
+  while (true) {
     if (state->closed) co_return state->closed_error();
-    if (side->expired) {
-      side->deadline = never;
-      co_return fail(Errc::timeout, fmt::format("{}: no {} in time", state->peer,
-                                                side == &state->in ? "answer" : "progress in sending"));
-    }
-    if (error == asio::error::operation_aborted) continue;
-    side->deadline = never;
-    if (error) co_return connection_error(state->peer, error.value());
-    co_return Result<void>();
+    state->arm(side);
+    asio::error_code error;
+    auto token = asio::redirect_error(asio::use_awaitable, error);
+    const auto space = asio::buffer(into.data(), into.size());
+    const std::size_t got = co_await state->socket.async_receive(space, token);
+    if (error == asio::error::eof) error = {};
+    auto over = state->outcome(side, error);
+    if (!over) continue;
+    if (!*over) co_return pass(std::move(over->error()));
+    co_return got;
   }
 }
 
@@ -170,33 +209,28 @@ std::unique_ptr<TcpStream> stream_over(tcp::socket socket) {
 
 // Each wake-up costs about as much as copying 30 KiB, here and in the sender's kernel, which does the waking.
 Task<void> TcpStream::readable(Clock::time_point deadline, std::size_t enough) {
-  const std::size_t lowest = enough < worth_one_read ? 1 : std::min(enough, wake_for);
-  if (lowest != state_->lowest && !state_->closed) {
-    const int value = static_cast<int>(lowest);
-    ::setsockopt(state_->fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value);
-    state_->lowest = lowest;
-  }
+  state_->expect(enough);
   return State::ready(state_, &state_->in, deadline);
 }
 Task<void> TcpStream::writable(Clock::time_point deadline) { return State::ready(state_, &state_->out, deadline); }
 
 Task<std::size_t> TcpStream::read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t sure) {
-  while (true) {
-    if (state_->closed) co_return state_->closed_error();
-    const bool hopeless = std::exchange(state_->drained, false) && sure >= worth_one_read;
-    const ssize_t got = hopeless ? -1 : ::recv(state_->fd, into.data(), into.size(), 0);
-    if (hopeless) errno = EAGAIN;
-    if (got >= 0) {
-      const auto bytes = static_cast<std::size_t>(got);
-      state_->drained = bytes < into.size();
-      if (owes_a_turn(bytes)) co_await yield();
-      co_return bytes;
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) co_return connection_error(state_->peer, errno);
-    auto waited = co_await readable(deadline, sure);
-    if (!waited) co_return pass(std::move(waited.error()));
+  if (state_->closed) co_return state_->closed_error();
+  ssize_t got = -1;
+  errno = EAGAIN;  // nothing more is there where the last read took all there was
+  if (!state_->drained) do got = ::recv(state_->fd, into.data(), into.size(), 0);
+    while (got < 0 && errno == EINTR);
+  if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK) co_return connection_error(state_->peer, errno);
+  auto bytes = static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+  if (got < 0) {
+    state_->expect(sure);
+    auto arrived = co_await State::arrival(state_, into, deadline);
+    if (!arrived) co_return pass(std::move(arrived.error()));
+    bytes = *arrived;
   }
+  state_->drained = bytes < into.size();
+  if (owes_a_turn(bytes)) co_await yield();
+  co_return bytes;
 }
 
 Task<std::byte> TcpStream::peek(Clock::time_point deadline) {
