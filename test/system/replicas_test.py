@@ -1,10 +1,10 @@
 """With two replicas, nothing is lost with a server: real processes are killed, stopped, restarted empty and cut off in the middle of
 a job, and the result is what it is without servers.
 
-The moments are drawn from SMALTI_SEED, which is printed, as parts of the time that the job takes undisturbed. Whatever the moment, the
-result must be the same.
+The moments are drawn from SMALTI_SEED, which is printed: so much of the input read, or so much of the output written. The output is
+held back until the fault has happened, so that it always falls into the job. Whatever the moment, the result must be the same.
 """
-import filecmp
+import functools
 import os
 import pathlib
 import random
@@ -15,19 +15,22 @@ import threading
 import time
 import unittest
 
-from stage import NOTHING_HERE, PATIENCE, SMALTI, StageCase, hosts, photograph, until
+from stage import NOTHING_HERE, PATIENCE, SMALTI, HeldJob, Stage, StageCase, hosts, photograph
 
 SEED = int(os.environ.get("SMALTI_SEED", random.SystemRandom().randrange(1 << 32)))
-# Long enough for several moments, and an operator whose reads overlap.
-JOB = ("-sharpen", "5x2")
-MIB = 1 << 20
+JOB = ("-sharpen", "5x2")  # an operator whose reads overlap
 HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 
 
-def resident(server):
-    """Bytes of memory of a server, which grow as it takes tiles."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{server.process.pid}/status").read_text())
-    return int(found[1]) << 10
+@functools.cache
+def picture_and_result(operators):
+    """A photograph as a PPM, 26 MiB, and the result without servers."""
+    with Stage() as stage:
+        subprocess.run(["vips", "copy", str(photograph()), stage.path("in.ppm")], check=True)
+        run = stage.run("in.ppm", *operators, "expected.ppm")
+        if run.code:
+            raise AssertionError(str(run))
+        return pathlib.Path(stage.path("in.ppm")).read_bytes(), pathlib.Path(stage.path("expected.ppm")).read_bytes()
 
 
 class ReplicaCase(StageCase):
@@ -35,37 +38,34 @@ class ReplicaCase(StageCase):
         super().setUp()
         self.choose = random.Random(f"{SEED}.{self._testMethodName}")
         print(f"\nSMALTI_SEED={SEED}", flush=True)
-        subprocess.run(["vips", "replicate", str(photograph()), self.stage.path("in.ppm"), "2", "1"], check=True)
-        self.assertSucceeds(self.stage.run("in.ppm", *JOB, "expected.ppm"))
+        picture, self.expected = picture_and_result(JOB)
+        pathlib.Path(self.stage.path("in.ppm")).write_bytes(picture)
 
-    def job(self, servers, *words, prefix=(), output="out.ppm", replicas=2):
-        return self.stage.start(*NOTHING_HERE, "-verbose", "-define", hosts(servers), "-define", "cache:placement=sharded", "-define",
-                                f"cache:replicas={replicas}", "in.ppm", *JOB, *words, output, prefix=prefix)
+    def job(self, servers, *words, prefix=(), replicas=2, operators=JOB, output="ppm:-"):
+        return HeldJob(self.stage, *NOTHING_HERE, "-verbose", "-define", hosts(servers), "-define", "cache:placement=sharded", "-define",
+                       f"cache:replicas={replicas}", "in.ppm", *words, *operators, output, prefix=prefix)
 
-    def await_tiles(self, job, servers, amount):
-        """Until the servers have so many bytes, or the job has ended."""
-        until(lambda: job.poll() is not None or sum(resident(s) for s in servers) > amount, "tiles on the servers")
+    def moment(self, job):
+        """Somewhere in the job, and not so late that the rest of the picture may be here already; says where."""
+        if self.choose.random() < 0.5:
+            percent = self.choose.randrange(0, 100)
+            job.until_read(percent)
+            return f"{percent}% read"
+        part = self.choose.uniform(0, 0.5)
+        job.until_written(max(1, int(part * len(self.expected))))
+        return f"{100 * part:.0f}% written"
 
-    def usual_time(self, servers, prefix=()):
-        start = time.monotonic()
-        self.finish(self.job(servers, prefix=prefix))
-        return time.monotonic() - start
+    def until_lost(self, job, server):
+        """Until the job has said that the server is lost; all but the end of its output is taken."""
+        job.until_written(len(self.expected) - 1)
+        job.until_said(re.escape(f"{server.address} is lost"))
 
-    def moment(self, job, usual):
-        """Somewhere in the job: decoding, operating or encoding."""
-        try:
-            job.wait(self.choose.uniform(0.05, 0.95) * usual)
-        except subprocess.TimeoutExpired:
-            pass
-
-    def finish(self, job, output="out.ppm"):
+    def finish(self, job, expected=None):
         """The job's own words, after it was found to have succeeded with the right result."""
-        out, err = job.communicate(timeout=PATIENCE)
-        self.assertEqual(job.returncode, 0, out + err)
-        result = self.stage.path(output)
-        self.assertTrue(filecmp.cmp(result, self.stage.path("expected.ppm"), shallow=False), "wrong pixels: " + err)
-        os.unlink(result)
-        return out + err
+        code = job.finish()
+        self.assertEqual(code, 0, job.said)
+        self.assertTrue(job.taken == (expected or self.expected), f"wrong pixels, {len(job.taken)} bytes: {job.said}")
+        return job.said
 
     def again(self, old):
         """An empty server under the same address, with the same id."""
@@ -75,55 +75,37 @@ class ReplicaCase(StageCase):
 class Replicas(ReplicaCase):
     def test_any_server_may_be_killed_at_any_moment(self):
         servers = self.stage.servers(3)
-        usual = self.usual_time(servers)
         for trial in range(6):
             job = self.job(servers)
-            self.moment(job, usual)
+            when = self.moment(job)
             victim = self.choose.randrange(3)
             servers[victim].kill()
+            self.until_lost(job, servers[victim])
             said = self.finish(job)
-            if f"{servers[victim].address} is lost" in said:
-                self.assertEqual(said.count(f"{servers[victim].address} is lost"), 1, said)
+            self.assertEqual(said.count(f"{servers[victim].address} is lost"), 1, said)
             servers[victim] = self.again(servers[victim])
-            print(f"trial {trial}: {'noticed' if 'is lost' in said else 'not needed'}", flush=True)
+            print(f"trial {trial}: killed when {when}", flush=True)
 
     def test_a_second_loss_after_the_copies_were_made_anew(self):
         servers = self.stage.servers(4)
-        self.assertSucceeds(self.stage.run("in.ppm", "-rotate", "90", "turned.ppm"))
+        _, turned = picture_and_result(("-rotate", "90"))
         # An order that reads everything late: the image is whole on the servers long before it is read.
-        job = self.stage.start(*NOTHING_HERE, "-verbose", "-limit", "throttle", "20", "-define", hosts(servers), "-define",
-                               "cache:placement=sharded", "-define", "cache:replicas=2", "in.ppm", "-rotate", "90", "out.ppm")
-        empty = sum(map(resident, servers))
-        self.await_tiles(job, servers, empty + 60 * MIB)
+        job = self.job(servers, operators=("-rotate", "90"))
+        job.until_read(50)
         servers[1].kill()
-        lines = []
-        copied = threading.Event()
-
-        def listen():
-            for line in job.stderr:
-                lines.append(line)
-                if "each has enough copies again" in line:
-                    copied.set()
-            copied.set()
-
-        listener = threading.Thread(target=listen)
-        listener.start()
-        self.assertTrue(copied.wait(PATIENCE))
+        job.until_said("each has enough copies again")
         servers[2].kill()
-        self.assertEqual(job.wait(PATIENCE), 0, "".join(lines))
-        listener.join()
-        self.assertTrue(filecmp.cmp(self.stage.path("out.ppm"), self.stage.path("turned.ppm"), shallow=False), "".join(lines))
-        print("".join(line for line in lines if "lost" in line or "copied:" in line), flush=True)
+        said = self.finish(job, turned)
+        self.assertIn(f"{servers[2].address} is lost", said)
 
     def test_a_stopped_server_is_passed_over(self):
         servers = self.stage.servers(3)
-        usual = self.usual_time(servers)
         job = self.job(servers)
-        start = time.monotonic()
-        self.moment(job, usual)
+        when = self.moment(job)
         servers[0].signal(signal.SIGSTOP)
+        start = time.monotonic()
         self.finish(job)
-        print(f"undisturbed {usual:.1f} s, with one stopped {time.monotonic() - start:.1f} s", flush=True)
+        print(f"stopped when {when}: {time.monotonic() - start:.1f} s for the rest", flush=True)
         start = time.monotonic()
         said = self.finish(self.job(servers))  # stopped from the beginning
         self.assertIn(servers[0].address, said)
@@ -133,22 +115,23 @@ class Replicas(ReplicaCase):
 
     def test_a_server_that_is_stopped_and_goes_on(self):
         servers = self.stage.servers(3)
-        usual = self.usual_time(servers)
         for _ in range(2):
             job = self.job(servers)
-            self.moment(job, usual)
+            self.moment(job)
             victim = self.choose.choice(servers)
             victim.signal(signal.SIGSTOP)
-            time.sleep(self.choose.uniform(0.1, 1.5))
-            victim.signal(signal.SIGCONT)
-            self.finish(job)
+            wake = threading.Timer(self.choose.uniform(0.1, 1.5), victim.signal, [signal.SIGCONT])
+            wake.start()
+            try:
+                self.finish(job)
+            finally:
+                wake.join()
 
     def test_a_server_that_restarts_empty(self):
         servers = self.stage.servers(2)
-        usual = self.usual_time(servers)
         for _ in range(2):
             job = self.job(servers)
-            self.moment(job, usual)
+            self.moment(job)
             victim = self.choose.randrange(2)
             servers[victim].kill()
             servers[victim] = self.again(servers[victim])
@@ -156,24 +139,22 @@ class Replicas(ReplicaCase):
 
     def test_without_a_copy_left_the_server_and_the_image_are_named(self):
         servers = self.stage.servers(2)
-        empty = sum(map(resident, servers))
-        job = self.job(servers)
-        self.await_tiles(job, servers, empty + 40 * MIB)
+        job = self.job(servers, "-write", "ppm:-", output="out.ppm")
+        job.until_written(1 << 20)
         for server in servers:
             server.kill()
-        out, err = job.communicate(timeout=PATIENCE)
-        self.assertNotEqual(job.returncode, 0, out + err)
-        self.assertRegex(err, r"127\.0\.0\.1:\d+.*image [0-9a-f]{32}")
+        self.assertNotEqual(job.finish(), 0, job.said)
+        self.assertRegex(job.said, r"127\.0\.0\.1:\d+.*image [0-9a-f]{32}")
         left = [p.name for p in self.stage.folder.iterdir() if "out.ppm" in p.name]
         self.assertEqual(left, [])
 
     def test_no_answer_is_wrong_while_one_server_at_a_time_fails(self):
         """Threads of two clients, whose every answer is judged."""
         servers = self.stage.servers(3)
-        history = self.stage.start("--hosts", ",".join(s.address for s in servers), "--replicas", 2, "--seconds", 12, "--clients", 2,
+        history = self.stage.start("--hosts", ",".join(s.address for s in servers), "--replicas", 2, "--seconds", 9, "--clients", 2,
                                    "--threads", 2, "--seed", self.choose.randrange(1 << 30), program=HISTORY)
-        end = time.monotonic() + 9
-        while time.monotonic() < end:
+        for _ in range(3):
+            time.sleep(self.choose.uniform(0.2, 1))
             n = self.choose.randrange(3)
             if self.choose.random() < 0.6:
                 servers[n].signal(signal.SIGSTOP)
@@ -182,7 +163,7 @@ class Replicas(ReplicaCase):
             else:
                 servers[n].kill()
                 servers[n] = self.again(servers[n])
-            time.sleep(3)  # until what it missed is copied: nobody promises to survive two
+            time.sleep(1)  # until what it missed is copied: nobody promises to survive two
         out, err = history.communicate(timeout=PATIENCE)
         print(out.strip()[:300], flush=True)
         self.assertEqual(history.returncode, 0, out + err)
@@ -207,9 +188,8 @@ class Replicas(ReplicaCase):
         large = [self.stage.serve("-limit", "memory", "200MiB", *limits) for _ in range(2)]
         self.finish(self.job([small, *large]))
         job = self.job([small, large[0]])
-        out, err = job.communicate(timeout=PATIENCE)
-        self.assertNotEqual(job.returncode, 0)
-        self.assertRegex(err, "cache resources exhausted.*" + re.escape(small.address))
+        self.assertNotEqual(job.finish(), 0, job.said)
+        self.assertRegex(job.said, "cache resources exhausted.*" + re.escape(small.address))
 
 
 def ip(*words):
@@ -252,14 +232,13 @@ class LinkDown(ReplicaCase):
         ip("-n", self.space("hub"), "link", "set", f"to{host}", state)
 
     def test_a_link_that_goes_down(self):
-        usual = self.usual_time(self.servers, self.on("d"))
-        start = time.monotonic()
         job = self.job(self.servers, prefix=self.on("d"))
-        self.moment(job, usual)
+        when = self.moment(job)
         victim = self.choose.choice("abc")
         self.link(victim, "down")
+        start = time.monotonic()
         self.finish(job)
-        print(f"undisturbed {usual:.1f} s, with a link down {time.monotonic() - start:.1f} s", flush=True)
+        print(f"link down when {when}: {time.monotonic() - start:.1f} s for the rest", flush=True)
         start = time.monotonic()
         said = self.finish(self.job(self.servers, prefix=self.on("d")))  # down from the beginning
         self.assertIn(self.addresses[victim], said)
@@ -267,14 +246,16 @@ class LinkDown(ReplicaCase):
         self.link(victim, "up")
 
     def test_a_link_that_comes_back(self):
-        usual = self.usual_time(self.servers, self.on("d"))
         job = self.job(self.servers, prefix=self.on("d"))
-        self.moment(job, usual)
+        self.moment(job)
         victim = self.choose.choice("abc")
         self.link(victim, "down")
-        time.sleep(self.choose.uniform(0.1, 2))
-        self.link(victim, "up")
-        self.finish(job)
+        back = threading.Timer(self.choose.uniform(0.1, 2), self.link, [victim, "up"])
+        back.start()
+        try:
+            self.finish(job)
+        finally:
+            back.join()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -109,9 +110,9 @@ class Stage:
         return {**kept, "HOME": str(self.folder / "home"), "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "",
                 "SMALTI_CONFIGURE_PATH": str(self.folder / policy), "TMPDIR": str(self.temporary), **more}
 
-    def start(self, *words, program=SMALTI, policy="policy", prefix=(), **more):
+    def start(self, *words, program=SMALTI, policy="policy", prefix=(), text=True, **more):
         process = subprocess.Popen([*prefix, str(program), *map(str, words)], stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True, cwd=self.folder,
+                                   stderr=subprocess.PIPE, text=text, cwd=self.folder,
                                    env=self.environment(policy, **more))
         self.processes.append(process)
         return process
@@ -142,6 +143,62 @@ class Stage:
 
     def servers(self, count, *words, **more):
         return [self.serve(*words, **more) for _ in range(count)]
+
+
+class HeldJob:
+    """A job that writes a picture to standard output, of which only as much is taken as one asks for: so it cannot end before what is
+    to happen to it has happened, however fast or slow the machine is. `said` is what it said so far."""
+
+    def __init__(self, stage, *words, prefix=()):
+        self.process = stage.start("-monitor", *words, prefix=prefix, text=False)
+        self.taken = bytearray()
+        self.said = ""
+        self.changed = threading.Condition()  # guards said and deaf
+        self.deaf = False
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def _listen(self):
+        for line in self.process.stderr:
+            with self.changed:
+                self.said += line.decode()
+                self.changed.notify_all()
+        with self.changed:
+            self.deaf = True
+            self.changed.notify_all()
+
+    def until_said(self, pattern):
+        """The first match of the pattern; the job's output waits meanwhile."""
+        def found():
+            return re.search(pattern, self.said)
+        with self.changed:
+            if not self.changed.wait_for(lambda: found() or self.deaf, PATIENCE) or not found():
+                raise AssertionError(f"the job did not say {pattern!r}, but {self.said}")
+            return found()
+
+    def until_read(self, percent):
+        """Until it has read so much of its input, in steps of ten."""
+        tens = "|".join(str(n) for n in range(max(percent // 10, 1), 10))
+        self.until_said(rf"reading [^\n]* (?:(?:{tens or 'x'})\d|100)% complete")
+
+    def until_written(self, size):
+        """Until so many bytes have come out, or it has ended."""
+        end = time.monotonic() + PATIENCE
+        while len(self.taken) < size:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(end - time.monotonic(), 0))
+            if not ready:
+                raise AssertionError(f"no output for {PATIENCE} s; the job said {self.said}")
+            more = os.read(self.process.stdout.fileno(), min(size - len(self.taken), 1 << 20))
+            if not more:
+                return
+            self.taken += more
+
+    def finish(self):
+        """Its exit code; all output is taken, all was said."""
+        self.until_written(1 << 40)
+        code = self.process.wait(PATIENCE)
+        self.listener.join(PATIENCE)
+        return code
 
 
 def free_port():
