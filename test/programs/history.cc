@@ -2,8 +2,10 @@
 // every answer is judged afterwards.
 //
 //   smalti_history --hosts 127.0.0.1:7001,127.0.0.1:7002 --secret passphrase [--replicas 2] [--clients 4]
-//                  [--threads 4] [--seconds 10] [--seed 1] [--plain 1] [--names 3 [--pause 40]]
+//                  [--threads 4] [--seconds 10] [--seed 1] [--plain 1] [--least 1]
+//                  [--names 3 [--pause 40]]
 //
+// It goes on for so many seconds, and until so many writes (--least) have succeeded, but not for 90 s more.
 // Without --names: tiles of an image a client. With it: so many images with names, which all clients write, read,
 // keep open, give up and delete; --pause is the mean pause of a thread between two works, in ms.
 //
@@ -75,7 +77,7 @@ int main(int argc, char** argv) {
     std::fprintf(
         stderr,
         "smalti_history --hosts HOST:PORT,... [--secret S] [--replicas N] [--clients N] [--threads N] "
-        "[--seconds N] [--seed N] [--plain 1] [--names N [--pause MS]]\n");
+        "[--seconds N] [--least N] [--seed N] [--plain 1] [--names N [--pause MS]]\n");
     return 2;
   }
   return smalti::test::run(options);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "client/cluster.h"
+#include "smalti/base/call.h"
 #include "test/history/history.h"
 
 namespace smalti::test {
@@ -17,7 +19,8 @@ namespace smalti::test {
 struct HistoryOptions {
   std::map<std::string, std::string> given{
       {"--clients", "4"},  {"--threads", "4"},         {"--seconds", "10"}, {"--seed", "1"}, {"--names", "0"},
-      {"--replicas", "1"}, {"--secret", "passphrase"}, {"--plain", "0"},    {"--pause", "0"}};
+      {"--replicas", "1"}, {"--secret", "passphrase"}, {"--plain", "0"},    {"--pause", "0"},
+      {"--least", "1"}};
   std::uint64_t number(const std::string& name) const { return std::strtoull(given.at(name).c_str(), nullptr, 10); }
   ClusterOptions cluster(const net::Psk& key) const;
 };
@@ -43,6 +46,15 @@ class Chronicle {
     wrong_.push_back(what);
   }
   void refused() { ++refused_; }  // since somebody else was writing
+  void written() { ++written_; }  // and so said
+
+  // When the time is over and enough was written for the history to say something; or, whatever was, after a time in
+  // which nothing can be hoped for any more.
+  bool over(const HistoryOptions& options) const {
+    const auto now = Clock::now();
+    return now > begun_ + std::chrono::seconds(options.number("--seconds")) &&
+           (written_ >= options.number("--least") || now > begun_ + std::chrono::seconds(options.number("--seconds") + 90));
+  }
 
   // When all threads have ended.
   const std::vector<Event>& events() const { return events_; }
@@ -54,7 +66,8 @@ class Chronicle {
  private:
   std::atomic<Moment> clock_{1};
   std::atomic<std::uint64_t> versions_{0};
-  std::atomic<std::uint64_t> refused_{0};
+  std::atomic<std::uint64_t> refused_{0}, written_{0};
+  const Clock::time_point begun_ = Clock::now();
   std::mutex mutex_;
   std::vector<Event> events_;       // guarded by mutex_
   std::uint64_t failures_ = 0;      // likewise

@@ -50,9 +50,8 @@ class NameClient {
 
   void work(std::uint32_t thread) {
     std::mt19937_64 random(options_.number("--seed") * 1000 + number_ * 100 + thread);
-    const auto end = Clock::now() + std::chrono::seconds(options_.number("--seconds"));
     std::vector<Event> mine;
-    while (Clock::now() < end) {
+    while (!chronicle_.over(options_)) {
       const std::uint64_t name = random() % options_.number("--names");
       const std::uint64_t dice = random() % 100;
       if (dice < 25)
@@ -94,10 +93,12 @@ class NameClient {
     if (give_up) return;
     Event event{Event::Kind::write, number_, name, version, chronicle_.now(), never};
     auto done = (*writer)->commit(call(), image, spec_of(version), 8, sidecar_of(version));
-    if (done)
+    if (done) {
       event.ended = chronicle_.now();
-    else
+      chronicle_.written();
+    } else {
       failed(done.error());
+    }
     mine.push_back(event);
   }
 

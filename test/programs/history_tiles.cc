@@ -26,9 +26,8 @@ class Client {
 
   void work(std::uint32_t thread) {
     std::mt19937_64 random(options_.number("--seed") * 1000 + number_ * 100 + thread);
-    const auto end = Clock::now() + std::chrono::seconds(options_.number("--seconds"));
     std::vector<Event> mine;
-    while (Clock::now() < end) {
+    while (!chronicle_.over(options_)) {
       const std::size_t count = 1 + random() % 8;
       if (random() % 3 == 0)
         write(random, count, mine);
@@ -57,10 +56,12 @@ class Client {
     }
     store_->put(call(), puts);
     for (std::size_t i = 0; i < puts.size(); ++i) {
-      if (puts[i].put)
-        events[i].ended = chronicle_.now();
-      else
+      if (!puts[i].put) {
         chronicle_.failed(puts[i].put.error().what);
+        continue;
+      }
+      events[i].ended = chronicle_.now();
+      chronicle_.written();
     }
     mine.insert(mine.end(), events.begin(), events.end());
   }

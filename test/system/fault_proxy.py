@@ -51,6 +51,16 @@ class FaultProxy:
         with self.lock:
             self.armed.append(Fault(kind, direction, self.passed[direction] + after, seconds, bit))
 
+    def disarm(self):
+        """What has not struck yet does not strike any more."""
+        with self.lock:
+            self.armed.clear()
+
+    def struck(self):
+        """How many faults have struck."""
+        with self.lock:
+            return len(self.done)
+
     def cut(self):
         """Ends every connection now."""
         with self.lock:

@@ -146,11 +146,12 @@ class Stage:
 
 
 class HeldJob:
-    """A job that writes a picture to standard output, of which only as much is taken as one asks for: so it cannot end before what is
-    to happen to it has happened, however fast or slow the machine is. `said` is what it said so far."""
+    """A job that tells its progress. Where it writes a picture to standard output, only as much is taken as one asks for: so it cannot
+    end before what is to happen to it has happened, however fast or slow the machine is. `said` is what it said so far."""
 
-    def __init__(self, stage, *words, prefix=()):
+    def __init__(self, stage, *words, prefix=(), patience=PATIENCE):
         self.process = stage.start("-monitor", *words, prefix=prefix, text=False)
+        self.patience = patience
         self.taken = bytearray()
         self.said = ""
         self.changed = threading.Condition()  # guards said and deaf
@@ -172,22 +173,27 @@ class HeldJob:
         def found():
             return re.search(pattern, self.said)
         with self.changed:
-            if not self.changed.wait_for(lambda: found() or self.deaf, PATIENCE) or not found():
+            if not self.changed.wait_for(lambda: found() or self.deaf, self.patience) or not found():
                 raise AssertionError(f"the job did not say {pattern!r}, but {self.said}")
             return found()
 
     def until_read(self, percent):
-        """Until it has read so much of its input, in steps of ten."""
-        tens = "|".join(str(n) for n in range(max(percent // 10, 1), 10))
-        self.until_said(rf"reading [^\n]* (?:(?:{tens or 'x'})\d|100)% complete")
+        """Until it has said that it read so much of its input; it says so about every tenth."""
+        self.until_said(_complete("reading", percent))
+
+    def wait_until(self, what, percent):
+        """The same of reading or writing; also ends when the job has ended. True: it has not."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.deaf or re.search(_complete(what, percent), self.said), self.patience)
+            return not self.deaf
 
     def until_written(self, size):
         """Until so many bytes have come out, or it has ended."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while len(self.taken) < size:
             ready, _, _ = select.select([self.process.stdout], [], [], max(end - time.monotonic(), 0))
             if not ready:
-                raise AssertionError(f"no output for {PATIENCE} s; the job said {self.said}")
+                raise AssertionError(f"no output for {self.patience} s; the job said {self.said}")
             more = os.read(self.process.stdout.fileno(), min(size - len(self.taken), 1 << 20))
             if not more:
                 return
@@ -196,9 +202,24 @@ class HeldJob:
     def finish(self):
         """Its exit code; all output is taken, all was said."""
         self.until_written(1 << 40)
-        code = self.process.wait(PATIENCE)
-        self.listener.join(PATIENCE)
+        code = self.process.wait(self.patience)
+        self.listener.join(self.patience)
         return code
+
+
+def _complete(what, percent):
+    tens = "".join(str(n) for n in range(max(percent // 10, 1), 10))
+    return rf"{what} [^\n]* (?:[{tens}]\d|100)% complete" if percent >= 10 else rf"{what} [^\n]*% complete"
+
+
+def knows(word):
+    """Whether this smalti has the option or define."""
+    return word in subprocess.run([SMALTI, "-help"], capture_output=True, text=True).stdout if SMALTI.exists() else False
+
+
+def over_the_wire():
+    """For servers behind a proxy: their clients are on the same host, and might not go through it."""
+    return ("-define", "cache:shared-memory=none") if knows("cache:shared-memory") else ()
 
 
 def free_port():
