@@ -195,8 +195,8 @@ Result<void> PixelCache::Core::fetch_mine(const Call& call, std::vector<Ask>& as
       outcome = pass(std::move(tile.error()));
     counts.tiles_got += bool(ask.tile);
     counts.bytes_got += ask.tile.charge();
-    window.land(ask.index, ask.flight, ask.tile);
   }
+  window.land(asks);
   return outcome;
 }
 

@@ -62,38 +62,49 @@ void Window::claim_ahead(std::span<Ask> asks, const std::function<bool(std::uint
   recount();
 }
 
-void Window::land(std::uint64_t index, const FlightPtr& flight, Tile tile) {
+void Window::land(std::span<Ask> asks) {
   Panes leaving;
+  bool waited_for = false;
   {
     const std::lock_guard lock(mutex_);
-    flight->landed = true;
-    flight->failed = !tile;
-    flight->tile = tile;
-    const bool keep = tile && !flight->detached;
-    if (flight->ahead) ahead_bytes_ -= flight->bytes;
-    if (!flight->detached) flights_.erase(index);
-    set_.remove(flight->bytes);
-    if (keep) {
-      const bool ahead = flight->ahead;
-      if (ahead) ahead_bytes_ += tile.charge();
-      set_.add(tile.charge());
-      Panes& list = ahead ? ahead_ : used_;
-      list.push_back({index, std::move(tile), ahead, ++landings_});
-      panes_.insert_or_assign(index, std::prev(list.end()));
-    }
+    for (const Ask& ask : asks)
+      if (ask.mine && end(ask)) waited_for = true;
     trim_locked(0, leaving);
     recount();
   }
-  landed_.notify_all();
+  if (waited_for) landed_.notify_all();
+}
+
+// True when somebody waits for it.
+bool Window::end(const Ask& ask) {
+  Flight& flight = *ask.flight;
+  flight.landed = true;
+  flight.failed = !ask.tile;
+  flight.tile = ask.tile;
+  if (flight.ahead) ahead_bytes_ -= flight.bytes;
+  set_.remove(flight.bytes);
+  if (!flight.detached) {
+    flights_.erase(ask.index);
+    if (ask.tile) {
+      if (flight.ahead) ahead_bytes_ += ask.tile.charge();
+      set_.add(ask.tile.charge());
+      Panes& list = flight.ahead ? ahead_ : used_;
+      list.push_back({ask.index, ask.tile, flight.ahead, ++landings_});
+      panes_.insert_or_assign(ask.index, std::prev(list.end()));
+    }
+  }
+  return flight.waiters != 0;
 }
 
 Result<Tile> Window::wait(const Call& call, const FlightPtr& flight) {
   std::unique_lock lock(mutex_);
   const auto done = [&flight] { return flight->landed; };
+  ++flight->waiters;
   if (call.deadline == Clock::time_point::max())
     landed_.wait(lock, call.stop, done);
   else
     landed_.wait_until(lock, call.stop, call.deadline, done);
+  --flight->waiters;
   if (flight->landed) return flight->failed ? Tile() : flight->tile;
   lock.unlock();
   SMALTI_CHECK(call.alive());

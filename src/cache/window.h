@@ -28,6 +28,7 @@ struct Flight {
   bool ahead = false;     // nobody has asked for it yet
   Tile tile;
   std::uint64_t bytes = 0;
+  unsigned waiters = 0;
 };
 using FlightPtr = std::shared_ptr<Flight>;
 
@@ -85,8 +86,9 @@ class Window {
   bool any_due() const noexcept { return any_due_.load(std::memory_order_acquire); }
   // The same as claim_ahead, for those.
   void claim_due(std::span<Ask>);
-  // Ends a flight: a tile without pixels means that it failed. Never forget one: others wait for it.
-  void land(std::uint64_t index, const FlightPtr&, Tile);
+  // Ends the flights that were the caller's: a tile without pixels means that it failed. Never forget one: others wait
+  // for it.
+  void land(std::span<Ask>);
   // The tile; one without pixels when the flight failed, so that the caller tries for itself.
   Result<Tile> wait(const Call&, const FlightPtr&);
   // The tile was written: what is here, or on its way, is old.
@@ -107,12 +109,13 @@ class Window {
 
   bool take_if_here(Ask&);
   void start(Ask&, bool ahead);
+  bool end(const Ask&);
   void drop(Panes::iterator, Panes& leaving);
   Panes::iterator victim();
   Panes::iterator planned_victim();
   bool live(const Pane& pane) const noexcept { return plan_.last_use(pane.index) != 0; }
   // Bytes that may be read ahead of a plan and not used.
-  std::uint64_t ahead_bound() const noexcept { return set_.least_bound() / 2; }
+  std::uint64_t ahead_bound() const noexcept { return std::max(set_.least_bound(), set_.most_bound()) / 2; }
   // Makes room for `coming` bytes; what goes, goes into `leaving`.
   void trim_locked(std::uint64_t coming, Panes& leaving);
   void recount() noexcept { kept_.store(panes_.size() + flights_.size(), std::memory_order_release); }
