@@ -6,6 +6,8 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "smalti/store/store.h"
 #include "store/cell.h"
@@ -34,6 +36,7 @@ struct Entry {
   std::uint8_t stale = 0;      // bit i: tier i still has an older version, which nobody must see
   std::uint8_t heat = 0;       // uses, halved as time goes by
   std::uint8_t heat_age = 0;
+  std::uint32_t place = 0;  // among the residents of its home, where that is a straight tier
   bool queued = false;   // stands in the queue of what goes down
   bool sinking = false;  // ... to a slower tier, while it stays readable in its home
   bool failed = false;   // the newest put could not be stored
@@ -47,10 +50,14 @@ struct Entry {
 // disagree about it. Lock order: shard, then whatever is inside such a tier; never two shards.
 struct IndexShard {
   using Cells = std::unordered_map<Cell, Entry, CellHash>;
+  static constexpr std::size_t most_tiers = 8;  // bits of Entry::stale
 
   std::mutex mutex;
   std::unordered_map<ImageId, Cells> images;  // guarded by mutex, as all below
   std::uint32_t uses = 0;
+  // What is at home in each of the straight tiers, which come first: so that whoever looks for the coldest tile of a
+  // tier does not look at all that went further down, which may be most of a huge image.
+  std::array<std::vector<TileKey>, most_tiers> residents;
 
   Entry* find(const TileKey& key) {
     const auto image = images.find(key.image);
@@ -65,6 +72,20 @@ struct IndexShard {
     const auto found = image->second.find(cell_of(key));
     if (found != image->second.end() && found->second.empty()) image->second.erase(found);
     if (image->second.empty()) images.erase(image);
+  }
+
+  // The entry's home becomes a straight tier, or no such tier any more. REQUIRES: it stands in this index.
+  void move_in(const TileKey& key, Entry& entry, std::size_t tier) {
+    entry.home = static_cast<std::int8_t>(tier);
+    entry.place = static_cast<std::uint32_t>(residents[tier].size());
+    residents[tier].push_back(key);
+  }
+  void move_out(Entry& entry) {
+    std::vector<TileKey>& all = residents[static_cast<std::size_t>(entry.home)];
+    find(all.back())->place = entry.place;
+    std::swap(all[entry.place], all.back());
+    all.pop_back();
+    entry.home = -1;
   }
 
   // Counts a use. Heat halves each time the shard has seen `period` more uses.

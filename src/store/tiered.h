@@ -79,6 +79,9 @@ class TieredStore final : public TileStore {
   enum class Look : std::uint8_t { answered, late, ask };
 
   bool straight(std::size_t tier) const noexcept { return tier < straight_; }
+  bool rests(const Entry& entry) const noexcept {  // at home in a straight tier
+    return entry.home >= 0 && straight(static_cast<std::size_t>(entry.home));
+  }
   TileStore& tier(std::size_t n) const noexcept { return *tiers_[n].store; }
 
   // tiered_store.cc

@@ -197,7 +197,7 @@ bool TieredStore::land_straight(Flight& flight, std::size_t n) {
       if (flight.sinks) ++sunk_;
       forget_places(flight.key, *entry, retired, static_cast<int>(n));
       entry->version = version;  // the same tile, elsewhere
-      entry->home = static_cast<std::int8_t>(n);
+      shard.move_in(flight.key, *entry, n);
       entry->home_at = *placed;
       depart(shard, flight, *entry);
       behind_.resolved(*flight.image);

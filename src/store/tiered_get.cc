@@ -40,12 +40,15 @@ TieredStore::Look TieredStore::look(const Call& call, TileGet& get, Late& late) 
     if (image) get.got = pass(image->lost());
     return Look::answered;
   }
-  shard.touch(*entry);
   if (entry->held) {
+    shard.touch(*entry);
     get.got = std::optional<Tile>(entry->held->tile);
     return Look::answered;
   }
-  if (entry->home < 0 || look_straight(call, shard, *entry, get)) return Look::answered;
+  if (entry->home < 0) return Look::answered;
+  // To ask whether a tile is at hand is no use of it: who really wants it asks again.
+  if (rests(*entry) || entry->copy >= 0 || call.reach == Reach::deep) shard.touch(*entry);
+  if (look_straight(call, shard, *entry, get)) return Look::answered;
   late.version = entry->version;
   late.tier = static_cast<std::size_t>(entry->home);
   return Look::late;

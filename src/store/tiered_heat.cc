@@ -131,12 +131,12 @@ std::uint64_t TieredStore::sink_from(IndexShard& shard, std::size_t n, std::uint
   };
   std::vector<Candidate> all;
   const std::lock_guard lock(shard.mutex);
-  for (auto& [image, cells] : shard.images)
-    for (auto& [cell, entry] : cells) {
-      if (entry.home != static_cast<int>(n) || !entry.idle() || entry.failed) continue;
-      shard.cool(entry);
-      if (entry.heat < below) all.push_back({entry.heat, entry.last_use, key_of(image, cell)});
-    }
+  for (const TileKey& key : shard.residents[n]) {
+    Entry& entry = *shard.find(key);
+    if (!entry.idle() || entry.failed) continue;
+    shard.cool(entry);
+    if (entry.heat < below) all.push_back({entry.heat, entry.last_use, key});
+  }
   const auto colder = [](const Candidate& a, const Candidate& b) {
     return a.heat != b.heat ? a.heat < b.heat : a.last_use < b.last_use;
   };
@@ -167,7 +167,7 @@ std::vector<TilePut> TieredStore::shed(std::uint64_t bytes) {
       if (entry->copy == static_cast<int>(n) && entry->copy_at == *one.put) entry->copy = -1;
       if (entry->home != static_cast<int>(n) || entry->home_at != *one.put) continue;
       const std::uint64_t version = entry->version;
-      entry->home = -1;
+      shard.move_out(*entry);
       set_sinking(*entry, false);
       entry->version = ++clock_;
       shard.erase_if_empty(one.key);

@@ -15,7 +15,7 @@ constexpr unsigned most_copy_rounds = 8;
 
 std::uint64_t behind_bound(const TieredOptions& options) {
   if (!options.ledger) return options.behind_bytes;
-  const std::uint64_t share = std::max(options.ledger->limit(Resource::memory) / 8, least_behind);
+  const std::uint64_t share = std::max(options.ledger->limit(Resource::memory) / 4, least_behind);
   return std::min(options.behind_bytes, share);
 }
 
@@ -222,6 +222,7 @@ void TieredStore::forget_places(const TileKey& key, Entry& entry, Retired& retir
     else
       entry.stale = static_cast<std::uint8_t>(entry.stale | 1u << home);
   }
+  if (rests(entry)) index_.of(key).move_out(entry);
   entry.home = entry.copy = -1;
   entry.failed = false;
   set_sinking(entry, false);
@@ -232,7 +233,7 @@ void TieredStore::forget_places(const TileKey& key, Entry& entry, Retired& retir
 void TieredStore::settle(const TieredImagePtr& image, const TileKey& key, Entry& entry, std::size_t n, Generation at,
                          Retired& retired) {
   forget_places(key, entry, retired, static_cast<int>(n));
-  entry.home = static_cast<std::int8_t>(n);
+  index_.of(key).move_in(key, entry, n);
   entry.home_at = at;
   send_down(image, key, entry);
 }
@@ -282,9 +283,12 @@ Result<void> TieredStore::drop(const Call& call, const ImageId& id) {
     const std::lock_guard lock(shard.mutex);
     const auto found = shard.images.find(id);
     if (found == shard.images.end()) continue;
+    for (auto& [cell, entry] : found->second) {
+      set_sinking(entry, false);
+      if (rests(entry)) shard.move_out(entry);
+    }
     dying.swap(found->second);
     shard.images.erase(found);
-    for (auto& [cell, entry] : dying) set_sinking(entry, false);
   }
   behind_.purge(*image);
   {

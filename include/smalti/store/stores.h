@@ -32,9 +32,10 @@ struct Tier {
 };
 
 struct TieredOptions {
-  // Most bytes of puts on their way to a tier that waits, charged to the ledger's memory; with a ledger at most an eighth
-  // of its memory limit, but 8 MiB in any case.
-  std::uint64_t behind_bytes = 32u << 20;
+  // Most bytes of puts on their way to a tier that waits, charged to the ledger's memory; with a ledger at most a quarter
+  // of its memory limit, but 8 MiB in any case. Tiles come a row at a time, which is up to an eighth: while one row is on
+  // its way the next is made.
+  std::uint64_t behind_bytes = 64u << 20;
   // When its memory runs over (a working set grew), tiles at rest in the heap sink. Null: no such pressure.
   Ledger* ledger = nullptr;
   // A put returns when the tile is where it stays, or says why it found no place: for a server, whose answer its clients
