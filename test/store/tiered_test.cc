@@ -236,6 +236,23 @@ TEST_F(Tiered, WhatIsReadAgainRises) {
   EXPECT_EQ(version(7), 2u);
 }
 
+// Readers ask again and again whether a tile is at hand before it is fetched: once, here.
+TEST_F(Tiered, ToAskWhetherATileIsAtHandIsNoUseOfIt) {
+  build(4, 100);
+  fill(0, 8);
+  sync();
+  ASSERT_TRUE(put_one(*store_, call_, nth(0), {}));
+  for (int i = 0; i < 10; ++i) {
+    const auto hot = get_one(*store_, call_.hot(), nth(7));
+    ASSERT_FALSE(hot);
+    EXPECT_EQ(hot.error().code, Errc::would_wait);
+  }
+  EXPECT_EQ(version(7), 1u);
+  EXPECT_EQ(counted("tiers.risen"), 0u) << "it was used once";
+  EXPECT_EQ(version(7), 1u);
+  EXPECT_EQ(counted("tiers.risen"), 1u);
+}
+
 TEST_F(Tiered, ACopyGivesWayToATileThatHasNoOtherPlace) {
   build(4, 4);
   fill(0, 8);
