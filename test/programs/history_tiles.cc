@@ -22,7 +22,15 @@ class Client {
     store_ = cluster_store(loop_, heap_, log_, options.cluster(key));
   }
 
-  Result<void> open() { return store_->open(call(), image_, image_spec); }
+  // A fault may strike here, too: then it is tried again, for a while.
+  Result<void> open() {
+    const auto end = Clock::now() + std::chrono::seconds(60);
+    for (;;) {
+      auto opened = store_->open(call(), image_, image_spec);
+      if (opened || Clock::now() > end) return opened;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
 
   void work(std::uint32_t thread) {
     std::mt19937_64 random(options_.number("--seed") * 1000 + number_ * 100 + thread);
