@@ -291,8 +291,8 @@ TEST_F(ClusterTest, ADeadServerIsNamedAndTheImageToo) {
 
 TEST_F(ClusterTest, ASilentServerIsLost) {
   FakeServer& server = serve();
-  options_.answer = 300ms;
-  options_.connect = 300ms;
+  options_.answer = 3s;
+  options_.connect = 3s;
   const ImageId id = open_image();
   put_all(id);
   server.bad.silent = true;
@@ -303,13 +303,14 @@ TEST_F(ClusterTest, ASilentServerIsLost) {
 
 TEST_F(ClusterTest, IdleConnectionsAreKeptAlive) {
   FakeServer& server = serve();
-  options_.answer = 150ms;
+  options_.answer = 3s;  // pings come at a third of it
   options_.connections = 1;
   const ImageId id = open_image();
   put_all(id);
   const int before = server.frames;
-  for (int i = 0; i < 500 && server.frames < before + 10; ++i) std::this_thread::sleep_for(10ms);
-  EXPECT_GE(server.frames, before + 10);
+  // Four take longer than a connection lives that nobody pings.
+  for (int i = 0; i < 6000 && server.frames < before + 4; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_GE(server.frames, before + 4);
   EXPECT_EQ(server.sessions, 1);
   expect_all(id);
 }

@@ -32,7 +32,10 @@ class Tiered : public testing::Test {
     store_ = tiered_store(std::move(tiers), pool_, options);
     ASSERT_TRUE(store_->open(call_, image_, suite_image));
   }
-  ~Tiered() override { store_.reset(); }
+  ~Tiered() override {
+    go_ = true;
+    store_.reset();
+  }
 
   TileKey nth(std::uint32_t n) const { return {image_, 0, n % 7, n / 7}; }  // 28 full tiles
   Result<Generation> put(std::uint32_t n, std::uint64_t version) {
@@ -59,6 +62,13 @@ class Tiered : public testing::Test {
   void sync() {
     const auto done = store_->sync(call_, image_);
     ASSERT_TRUE(done) << done.error().what;
+  }
+  // Until go_.
+  void hold_up_the_pool() {
+    for (int i = 0; i < 2; ++i)
+      pool_.post([this] {
+        while (!go_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      });
   }
   static bool eventually(const std::function<bool()>& holds) {
     for (int i = 0; i < 3000; ++i) {
@@ -97,8 +107,10 @@ TEST_F(Tiered, WhatFitsAboveNeverTouchesTheTierBelow) {
 }
 
 TEST_F(Tiered, PutsGoDownInBatchesAndGetsComeUpInOne) {
-  build(0, 100, {.delay = std::chrono::milliseconds(20)});
+  build(0, 100);
+  hold_up_the_pool();
   fill(0, 28);
+  go_ = true;
   sync();
   EXPECT_LT(slow_->puts(), 20u) << "28 tiles went one by one";
   EXPECT_EQ(slow_->opens(), 1u);
@@ -339,10 +351,7 @@ TEST_F(Tiered, ATierThatRefusesTheImageIsPassedBy) {
 
 TEST_F(Tiered, CallersMoveTheQueueThemselvesWhenThePoolIsBusy) {
   build(0, 100, {}, {.behind_bytes = 2 * tile_bytes});
-  for (int i = 0; i < 2; ++i)
-    pool_.post([this] {
-      while (!go_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    });
+  hold_up_the_pool();
   fill(0, 28);
   sync();
   EXPECT_EQ(tiles()["Distributed"], 28u);
