@@ -41,7 +41,8 @@ class TieredStore final : public TileStore {
  private:
   using Reasons = std::vector<std::pair<std::size_t, Error>>;  // which tier refused a tile, and why
 
-  // What dies after the shard's lock is given up.
+  // What dies after the shard's lock is given up, and before the flight counts as over: who has waited for that finds
+  // the room free.
   struct Retired {
     std::vector<Tile> tiles;
     std::unique_ptr<Passage> passage;
@@ -115,6 +116,7 @@ class TieredStore final : public TileStore {
   void fly_batch(std::vector<Flight*>&, std::size_t tier);
   void fly_removals(std::vector<Flight*>&);
   bool land_straight(Flight&, std::size_t tier);
+  Result<void> place_in_flight(Flight&, std::size_t tier);
   void landed(Flight&, std::size_t tier, Generation);
   void removed(Flight&);
   void crashed(Flight&, const Error&);

@@ -179,43 +179,44 @@ void TieredStore::depart(IndexShard& shard, Flight& flight, Entry& entry) {
 
 // True when the flight is over: it has landed in a straight tier, or failed there for another reason than room.
 bool TieredStore::land_straight(Flight& flight, std::size_t n) {
-  Retired retired;
-  std::optional<Error> broken;
-  {
-    IndexShard& shard = index_.of(flight.key);
-    const std::lock_guard lock(shard.mutex);
-    Entry* entry = shard.find(flight.key);
-    if (flight.image->dropped || !entry || entry->flying != flight.version || entry->version != flight.version) {
-      if (entry = arrive(shard, flight); entry) depart(shard, flight, *entry);  // overtaken: nothing to land
-      behind_.resolved(*flight.image);
-      return true;
-    }
-    const auto placed = place(Call(), *flight.image, flight.key, flight.tile, n);
-    if (placed) {
-      entry->flying = 0;
-      const std::uint64_t version = entry->version;
-      if (flight.sinks) ++sunk_;
-      forget_places(flight.key, *entry, retired, static_cast<int>(n));
-      entry->version = version;  // the same tile, elsewhere
-      shard.move_in(flight.key, *entry, n);
-      entry->home_at = *placed;
-      depart(shard, flight, *entry);
-      behind_.resolved(*flight.image);
-      return true;
-    }
-    if (placed.error().code == Errc::limit)
-      flight.reasons.emplace_back(n, placed.error());
-    else
-      broken = placed.error();
+  const Result<void> placed = place_in_flight(flight, n);
+  if (placed) {
+    flight.tile = {};
+    behind_.resolved(*flight.image);
+  } else if (placed.error().code == Errc::limit) {
+    flight.reasons.emplace_back(n, placed.error());
+    return false;
+  } else {
+    crashed(flight, placed.error());
   }
-  if (broken) crashed(flight, *broken);
-  return broken.has_value();
+  return true;
+}
+
+Result<void> TieredStore::place_in_flight(Flight& flight, std::size_t n) {
+  Retired retired;
+  IndexShard& shard = index_.of(flight.key);
+  const std::lock_guard lock(shard.mutex);
+  Entry* entry = shard.find(flight.key);
+  if (flight.image->dropped || !entry || entry->flying != flight.version || entry->version != flight.version) {
+    if (entry = arrive(shard, flight); entry) depart(shard, flight, *entry);  // overtaken: nothing to land
+    return {};
+  }
+  SMALTI_TRY(const Generation at, place(Call(), *flight.image, flight.key, flight.tile, n));
+  entry->flying = 0;
+  const std::uint64_t version = entry->version;
+  if (flight.sinks) ++sunk_;
+  forget_places(flight.key, *entry, retired, static_cast<int>(n));
+  entry->version = version;  // the same tile, elsewhere
+  shard.move_in(flight.key, *entry, n);
+  entry->home_at = at;
+  depart(shard, flight, *entry);
+  return {};
 }
 
 void TieredStore::landed(Flight& flight, std::size_t n, Generation at) {
-  Retired retired;
-  IndexShard& shard = index_.of(flight.key);
   {
+    Retired retired;
+    IndexShard& shard = index_.of(flight.key);
     const std::lock_guard lock(shard.mutex);
     const auto bit = static_cast<std::uint8_t>(1u << n);
     if (Entry* entry = arrive(shard, flight)) {
@@ -253,8 +254,8 @@ void TieredStore::removed(Flight& flight) {
 // only the put). One that was to sink stays where it is:
 // that there is no room below is no error then, anything else is.
 void TieredStore::crashed(Flight& flight, const Error& why) {
-  Retired retired;
   {
+    Retired retired;
     IndexShard& shard = index_.of(flight.key);
     const std::lock_guard lock(shard.mutex);
     if (Entry* entry = arrive(shard, flight)) {
