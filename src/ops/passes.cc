@@ -1,7 +1,10 @@
 #include "ops/passes.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <utility>
 
 #include "ops/cached_sink.h"
@@ -20,6 +23,16 @@ CacheCounts difference(const CacheCounts& now, const CacheCounts& before) {
   return out;
 }
 
+// Seconds that this machine's cores were idle since it started, summed: the first line of /proc/stat is "cpu", then user,
+// nice, system, idle and iowait in ticks.
+std::optional<double> cores_idle() {
+  std::ifstream file("/proc/stat");
+  std::string cpu;
+  double user = 0, nice = 0, system = 0, idle = 0, disk = 0;
+  if (!(file >> cpu >> user >> nice >> system >> idle >> disk) || cpu != "cpu") return std::nullopt;
+  return (idle + disk) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
 // The rows of the source that are under way at a time, and what decoder and encoder keep.
 std::uint64_t streaming_bytes(const Workshop& workshop, const PictureState& state) {
   const ImageSpec& source = state.cache->spec();
@@ -35,6 +48,7 @@ std::uint64_t streaming_bytes(const Workshop& workshop, const PictureState& stat
 Passing::Passing(const Workshop& workshop, const PictureState& state, std::string into)
     : workshop_(workshop), state_(state), into_(std::move(into)), from_(Clock::now()) {
   if (!workshop_.passed) return;
+  idle_before_ = cores_idle();
   if (state_.cache) before_ = state_.cache->counts();
   for (const WorkPtr& work : state_.works) computed_before_.push_back(work->nanoseconds);
 }
@@ -47,6 +61,7 @@ void Passing::told() const {
   pass.into = into_;
   pass.seconds = std::chrono::duration<double>(Clock::now() - from_).count();
   pass.threads = std::max(1u, workshop_.threads);
+  if (const auto idle = cores_idle(); idle && idle_before_) pass.cores_idle = std::max(0.0, *idle - *idle_before_);
   for (std::size_t i = 0; i < state_.works.size(); ++i)
     pass.operators.push_back(
         {state_.works[i]->what,

@@ -1,6 +1,7 @@
 // Tells of passes over pixels: see Pass. Private to ops/.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ class Passing {
   const Clock::time_point from_;
   CacheCounts before_;
   std::vector<std::uint64_t> computed_before_;  // nanoseconds, of each of the state's works
+  std::optional<double> idle_before_;           // as Pass::cores_idle
 };
 
 }  // namespace smalti::ops

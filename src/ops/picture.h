@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,6 +48,9 @@ struct Pass {
   std::string into;                 // "out.png"; empty: a cached image
   double seconds = 0;               // by the clock
   std::uint32_t threads = 1;        // that computed
+  // Seconds that this machine's cores had nothing to do meanwhile, summed. A reader that waits while no core is idle
+  // waits for a core, not for the store. Absent: not known.
+  std::optional<double> cores_idle;
   std::vector<Computed> operators;  // in their order
   bool cached = false;              // it read the pixel cache
   CacheCounts reading;              // then: what the pass added to its counts

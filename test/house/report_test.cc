@@ -33,6 +33,20 @@ TEST(Report, TellsTilesAndBytesATierAndServer) {
                           "  Distributed 15.5MiB in 81 tiles on 192.168.100.51:6668"));
 }
 
+TEST(Report, TellsWaitingForACoreFromWaitingForTiles) {
+  using ::testing::HasSubstr;
+  ops::Pass pass;
+  pass.seconds = 2;
+  pass.threads = 2;
+  pass.cached = true;
+  pass.reading.wait_ns = 1'000'000'000;
+  EXPECT_THAT(pass_text(pass, {}, {}), HasSubstr("waited 1.000 s (25.0% of 2 threads' time); 0 tiles"));
+  pass.cores_idle = 0.2;
+  EXPECT_THAT(pass_text(pass, {}, {}), HasSubstr("waited 1.000 s (25.0% of 2 threads' time; 5.0% with a core idle); "));
+  pass.cores_idle = 30;
+  EXPECT_THAT(pass_text(pass, {}, {}), HasSubstr("(25.0% of 2 threads' time; 25.0% with a core idle)"));
+}
+
 TEST(Report, WritesBytesShort) {
   EXPECT_EQ(short_bytes(0), "0B");
   EXPECT_EQ(short_bytes(1023), "1023B");
