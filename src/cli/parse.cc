@@ -106,7 +106,8 @@ class Parser {
     const std::string_view argument = arguments.empty() ? std::string_view() : arguments[0];
     if (!arguments.empty() && implausible(info.argument, argument))
       return bad_argument(text, argument, info.argument);
-    add(Verb::apply, info.name, argument);
+    // Of a form of its own the sign counts; "+repage" is but -repage without its argument.
+    add(Verb::apply, info.joins && text[0] == '+' ? "+" + std::string(info.name) : std::string(info.name), argument);
     return {};
   }
 

@@ -113,6 +113,12 @@ class Runner {
     SMALTI_CHECK(some(step.name));
     const ops::Operation operation{step.name, step.argument, settings_of(step)};
     Pictures made;
+    if (ops::joins(step.name)) {
+      SMALTI_TRY(ops::Picture one, ops::join(workshop_, call_, current(), operation));
+      made.push_back(std::move(one));
+      current() = std::move(made);
+      return {};
+    }
     for (ops::Picture& picture : current()) {
       SMALTI_TRY(Pictures parts, ops::apply_each(workshop_, call_, picture, operation));
       picture = {};  // what only it held is free for the next

@@ -5,6 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "smalti/base/call.h"
 
@@ -14,9 +16,12 @@ namespace smalti::ops {
 class Flow {
  public:
   explicit Flow(Call call) : call_(std::move(call)) {}
+  // Of a picture that is made from several: what is said to it goes to theirs, and their errors are its own.
+  Flow(Call call, std::vector<std::shared_ptr<Flow>> parts) : parts_(std::move(parts)), call_(std::move(call)) {}
 
   // The call on whose behalf pixels are fetched from now on.
   void adopt(const Call& call) {
+    for (const auto& part : parts_) part->adopt(call);
     const std::lock_guard lock(mutex_);
     call_ = call;
   }
@@ -31,11 +36,16 @@ class Flow {
   }
   // The first error since the last time it was taken.
   std::optional<Error> take() {
+    std::optional<Error> first;
+    for (const auto& part : parts_)
+      if (auto theirs = part->take(); theirs && !first) first = std::move(theirs);
     const std::lock_guard lock(mutex_);
-    return std::exchange(first_, std::nullopt);
+    auto own = std::exchange(first_, std::nullopt);
+    return own ? std::move(own) : std::move(first);
   }
 
  private:
+  const std::vector<std::shared_ptr<Flow>> parts_;
   mutable std::mutex mutex_;
   Call call_;
   std::optional<Error> first_;

@@ -151,9 +151,9 @@ Result<double> parse_number(std::string_view what, std::string_view text) {
   return minus ? -*number : *number;
 }
 
-Result<Extent> resized(const Geometry& geometry, Extent image) {
+Result<Extent> resized(const Geometry& geometry, Extent image, std::string_view option) {
   if ((geometry.w.value_or(1) <= 0) || (geometry.h.value_or(1) <= 0) || (!geometry.w && !geometry.h))
-    return fail(Errc::invalid, "-resize: a width or height of 0 leaves no picture");
+    return fail(Errc::invalid, std::string(option) + ": a width or height of 0 leaves no picture");
   if (geometry.area && geometry.w) {
     const Extent wanted = of_area(geometry, image);
     return geometry.shrink && wanted.area() >= image.area() ? image : wanted;
@@ -163,7 +163,7 @@ Result<Extent> resized(const Geometry& geometry, Extent image) {
     const double across = geometry.w ? *geometry.w : *geometry.h;
     const double down = geometry.h ? *geometry.h : across;
     if (image.w * across < 50 || image.h * down < 50)
-      return fail(Errc::invalid, "-resize: less than half a pixel would be left of a side");
+      return fail(Errc::invalid, std::string(option) + ": less than half a pixel would be left of a side");
     wanted = {at_least_one(image.w * across / 100), at_least_one(image.h * down / 100)};
   } else if (geometry.exact) {
     wanted = {geometry.w ? at_least_one(*geometry.w) : image.w,
@@ -174,6 +174,21 @@ Result<Extent> resized(const Geometry& geometry, Extent image) {
   if (geometry.shrink) wanted = {std::min(wanted.w, image.w), std::min(wanted.h, image.h)};
   if (geometry.enlarge) wanted = {std::max(wanted.w, image.w), std::max(wanted.h, image.h)};
   return wanted;
+}
+
+Result<Rect> extended(const Geometry& geometry, Extent image, std::string_view gravity) {
+  SMALTI_TRY(const std::string toward, known_gravity(gravity));
+  double w = geometry.w.value_or(0), h = geometry.h.value_or(geometry.percent ? w : 0);
+  if (geometry.percent) {
+    w = std::floor(w * image.w / 100 + 0.5);
+    h = std::floor(h * image.h / 100 + 0.5);
+  }
+  if (geometry.shrink) w = std::min(w, static_cast<double>(image.w)), h = std::min(h, static_cast<double>(image.h));
+  if (geometry.enlarge) w = std::max(w, static_cast<double>(image.w)), h = std::max(h, static_cast<double>(image.h));
+  Rect shown;
+  place(w, geometry.x.value_or(0), image.w, toward, "west", "east", shown.x, shown.size.w);
+  place(h, geometry.y.value_or(0), image.h, toward, "north", "south", shown.y, shown.size.h);
+  return shown;
 }
 
 Result<Crop> cropped(const Geometry& geometry, Extent image, const Rect& page, std::string_view gravity) {

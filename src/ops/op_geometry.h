@@ -29,7 +29,11 @@ Result<Geometry> parse_geometry(std::string_view what, std::string_view text);
 Result<double> parse_number(std::string_view what, std::string_view text);
 
 // The size that -resize makes of an image.
-Result<Extent> resized(const Geometry&, Extent image);
+Result<Extent> resized(const Geometry&, Extent image, std::string_view option = "-resize");
+
+// What -extent shows: a rectangle around or within the image, which may hang over; a side that is not given is
+// the image's own. `gravity` as for cropped().
+Result<Rect> extended(const Geometry&, Extent image, std::string_view gravity);
 
 // What -crop cuts: the rectangle asked for on the canvas, and what that leaves.
 struct Crop {

@@ -207,11 +207,11 @@ Make maker(std::shared_ptr<const Pass> pass) {
   };
 }
 
-Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, std::uint32_t to, const Filter& filter,
-                         int quantum_depth) {
+Result<VipsPtr> one_pass(const VipsPtr& in, bool alpha, bool vertical, Resampling plan, int quantum_depth) {
   const bool wide_in = in->BandFmt == VIPS_FORMAT_USHORT, wide_out = quantum_depth != 8;
   Shape shape = shape_of(in);
-  Pass pass{resampling(vertical ? shape.size.h : shape.size.w, to, filter),
+  const auto to = static_cast<std::uint32_t>(plan.mixes.size());
+  Pass pass{std::move(plan),
             vertical,
             alpha,
             in->Bands,
@@ -246,9 +246,9 @@ Result<const Filter*> filter_named(std::string_view name) {
   return fail(Errc::unsupported, "-filter '" + std::string(name) + "' is not offered: take one of " + known);
 }
 
-const Filter& filter_for(Extent from, Extent to, bool alpha) noexcept {
+const Filter& filter_for(Extent from, Extent to, bool soft) noexcept {
   const double factor = (static_cast<double>(to.w) / from.w) * (static_cast<double>(to.h) / from.h);
-  return alpha || factor > 1 ? mitchell : lanczos;
+  return soft || factor > 1 ? mitchell : lanczos;
 }
 
 Resampling resampling(std::uint32_t from, std::uint32_t to, const Filter& filter) {
@@ -277,17 +277,63 @@ Resampling resampling(std::uint32_t from, std::uint32_t to, const Filter& filter
   return plan;
 }
 
-Result<VipsPtr> resized_image(const VipsPtr& given, bool alpha, Extent to, int quantum_depth,
-                              const Filter* asked) {
+Resampling by_area(std::uint32_t from, std::uint32_t to) {
+  Resampling plan;
+  plan.mixes.reserve(to);
+  // In units in which a sample of the input is `to` wide, and one of the result `from`.
+  for (std::uint64_t i = 0; i < to; ++i) {
+    const std::uint64_t begin = i * from, end = begin + from;
+    const std::uint64_t first = begin / to, last = (end - 1) / to;
+    plan.mixes.push_back(
+        {static_cast<std::int64_t>(first), static_cast<std::uint32_t>(last - first + 1), plan.weights.size()});
+    for (std::uint64_t n = first; n <= last; ++n) {
+      const std::uint64_t covered = std::min(end, (n + 1) * to) - std::max(begin, n * to);
+      plan.weights.push_back(static_cast<double>(covered) / from);
+    }
+  }
+  return plan;
+}
+
+Resampling by_nearest(std::uint32_t from, std::uint32_t to) {
+  Resampling plan;
+  plan.mixes.reserve(to);
+  for (std::uint64_t i = 0; i < to; ++i) {
+    // Just before the middle, where that falls between two samples.
+    const std::uint64_t n = ((2 * i + 1) * from - 1) / (2 * std::uint64_t{to});
+    plan.mixes.push_back({static_cast<std::int64_t>(n), 1, plan.weights.size()});
+    plan.weights.push_back(1);
+  }
+  return plan;
+}
+
+namespace {
+
+template <class Planned>
+Result<VipsPtr> in_two_passes(const VipsPtr& given, bool alpha, Extent to, int quantum_depth, Planned plan) {
   const Extent from = extent_of(given.get());
-  if (from == to) return share(given);
   SMALTI_TRY(const VipsPtr in, quantum_depth == 8 ? to_depth(given, 8) : Result<VipsPtr>(share(given)));
-  const Filter& filter = asked ? *asked : filter_for(from, to, alpha);
   // The direction that grows more (or shrinks less) goes first; each pass is rounded to samples.
   const bool rows_first = static_cast<double>(to.w) / from.w > static_cast<double>(to.h) / from.h;
-  SMALTI_TRY(const VipsPtr half,
-             one_pass(in, alpha, !rows_first, rows_first ? to.w : to.h, filter, quantum_depth));
-  return one_pass(half, alpha, rows_first, rows_first ? to.h : to.w, filter, quantum_depth);
+  const auto pass = [&](const VipsPtr& image, bool vertical) {
+    return one_pass(image, alpha, vertical, vertical ? plan(from.h, to.h) : plan(from.w, to.w), quantum_depth);
+  };
+  SMALTI_TRY(const VipsPtr half, pass(in, !rows_first));
+  return pass(half, rows_first);
+}
+
+}  // namespace
+
+Result<VipsPtr> resized_image(const VipsPtr& given, bool alpha, Extent to, int quantum_depth,
+                              const Filter& filter) {
+  if (extent_of(given.get()) == to) return share(given);
+  return in_two_passes(given, alpha, to, quantum_depth, [&filter](std::uint32_t a, std::uint32_t b) {
+    return resampling(a, b, filter);
+  });
+}
+
+Result<VipsPtr> resized_image(const VipsPtr& given, bool alpha, Extent to, int quantum_depth, Plan plan) {
+  if (extent_of(given.get()) == to) return share(given);
+  return in_two_passes(given, alpha, to, quantum_depth, plan);
 }
 
 }  // namespace smalti::ops

@@ -26,17 +26,21 @@ struct Filter {
   double reach = 0;       // 0: the nearest sample alone
   double (*weight)(double) = nullptr;
 };
-// mitchell: softer, without rings; for enlarging and where there is alpha. lanczos: for shrinking.
-const Filter& filter_for(Extent from, Extent to, bool alpha) noexcept;
+// mitchell: softer, without rings; for enlarging, and where there is alpha or but few levels. lanczos: for
+// shrinking.
+const Filter& filter_for(Extent from, Extent to, bool soft) noexcept;
 // By name in any case. Errc::unsupported names those that are known.
 Result<const Filter*> filter_named(std::string_view name);
 
 // REQUIRES: both at least 1.
 Resampling resampling(std::uint32_t from, std::uint32_t to, const Filter&);
+// -scale: every sample counts by how much of it a sample of the result covers. -sample: the middle one alone.
+Resampling by_area(std::uint32_t from, std::uint32_t to);
+Resampling by_nearest(std::uint32_t from, std::uint32_t to);
+using Plan = Resampling (*)(std::uint32_t from, std::uint32_t to);
 
-// Colour weighted by alpha where there is alpha. `filter` null: the one for this size. REQUIRES: `to` not
-// empty.
-Result<VipsPtr> resized_image(const VipsPtr& in, bool alpha, Extent to, int quantum_depth,
-                              const Filter* filter = nullptr);
+// Colour weighted by alpha where there is alpha. REQUIRES: `to` not empty.
+Result<VipsPtr> resized_image(const VipsPtr& in, bool alpha, Extent to, int quantum_depth, const Filter&);
+Result<VipsPtr> resized_image(const VipsPtr& in, bool alpha, Extent to, int quantum_depth, Plan);
 
 }  // namespace smalti::ops

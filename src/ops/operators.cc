@@ -7,6 +7,7 @@
 #include "ops/op_alpha_channel.h"
 #include "ops/op_colorspace.h"
 #include "ops/op_convolve.h"
+#include "ops/op_frame.h"
 #include "ops/op_geometry.h"
 #include "ops/op_level.h"
 #include "ops/op_place.h"
@@ -15,6 +16,7 @@
 #include "ops/op_rotate.h"
 #include "ops/op_settings.h"
 #include "ops/op_tiles.h"
+#include "ops/op_tone.h"
 #include "ops/state.h"
 #include "policy/words.h"
 
@@ -136,19 +138,39 @@ Rect scaled_page(const Rect& page, Extent from, Extent to) {
   return {at(across, page.x), at(down, page.y), {size(across, page.size.w), size(down, page.size.h)}};
 }
 
+Result<Extent> new_size(const Workshop& shop, const PictureState& in, Text option, Text argument) {
+  SMALTI_TRY(const Geometry geometry, parse_geometry(option, argument));
+  SMALTI_TRY(const Extent to, resized(geometry, extent_of(in.image.get()), option));
+  SMALTI_CHECK(size_fits(shop.cache.ledger, option, to));
+  return to;
+}
+
+Result<PictureState> in_size(const PictureState& in, Extent to, Result<VipsPtr> image) {
+  SMALTI_TRY(PictureState out, with_image(in, std::move(image)));
+  out.page = scaled_page(in.page, extent_of(in.image.get()), to);
+  return out;
+}
+
 Result<PictureState> resize(const Workshop& shop, const Call&, const PictureState& in, Text argument,
                             const Settings& settings) {
-  SMALTI_TRY(const Geometry geometry, parse_geometry("-resize", argument));
-  const Extent from = extent_of(in.image.get());
-  SMALTI_TRY(const Extent to, resized(geometry, from));
-  SMALTI_CHECK(size_fits(shop.cache.ledger, "-resize", to));
-  const Filter* filter = nullptr;  // the one that suits
+  SMALTI_TRY(const Extent to, new_size(shop, in, "-resize", argument));
+  const Filter* filter = &filter_for(extent_of(in.image.get()), to, in.alpha || in.indexed);
   if (const Text name = setting(settings, "filter"); !name.empty() && !same_word(name, "undefined")) {
     SMALTI_TRY(filter, filter_named(name));
   }
-  SMALTI_TRY(PictureState out, with_image(in, resized_image(in.image, in.alpha, to, depth_of(shop), filter)));
-  out.page = scaled_page(in.page, from, to);
-  return out;
+  return in_size(in, to, resized_image(in.image, in.alpha, to, depth_of(shop), *filter));
+}
+
+Result<PictureState> scale(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                           const Settings&) {
+  SMALTI_TRY(const Extent to, new_size(shop, in, "-scale", argument));
+  return in_size(in, to, resized_image(in.image, in.alpha, to, depth_of(shop), by_area));
+}
+
+Result<PictureState> sample(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                            const Settings&) {
+  SMALTI_TRY(const Extent to, new_size(shop, in, "-sample", argument));
+  return in_size(in, to, resized_image(in.image, false, to, depth_of(shop), by_nearest));
 }
 
 // DEGREES, and > or <: only where the picture is wider than high, or higher than wide.
@@ -194,6 +216,72 @@ Result<PictureState> auto_orient(const Workshop&, const Call&, const PictureStat
   return out;
 }
 
+Result<PictureState> thumbnail(const Workshop& shop, const Call& call, const PictureState& in, Text argument,
+                               const Settings& settings) {
+  auto small = resize(shop, call, in, argument, settings);
+  if (!small) return pass(std::move(small.error()), "-thumbnail");
+  return strip(shop, call, *small, "", settings);
+}
+
+Result<PictureState> transpose(const Workshop&, const Call&, const PictureState& in, Text, const Settings&) {
+  return upright(in, 5);
+}
+
+Result<PictureState> transverse(const Workshop&, const Call&, const PictureState& in, Text, const Settings&) {
+  return upright(in, 7);
+}
+
+Result<PictureState> with_curve(const Workshop& shop, const PictureState& in, const Result<Curve>& curve) {
+  if (!curve) return tl::unexpected<Error>(curve.error());
+  return with_image(in, curved(in, *curve, depth_of(shop)));
+}
+
+Result<PictureState> level(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                           const Settings&) {
+  return with_curve(shop, in, level_curve(argument));
+}
+
+Result<PictureState> gamma(const Workshop& shop, const Call&, const PictureState& in, Text argument,
+                           const Settings&) {
+  return with_curve(shop, in, gamma_curve(argument));
+}
+
+Result<PictureState> brightness_contrast(const Workshop& shop, const Call&, const PictureState& in,
+                                         Text argument, const Settings&) {
+  return with_curve(shop, in, brightness_curve(argument));
+}
+
+Result<PictureState> contrast_stretch(const Workshop& shop, const Call& call, const PictureState& in,
+                                      Text argument, const Settings&) {
+  SMALTI_TRY(const Clipped clipped,
+             clipped_by(argument, static_cast<double>(extent_of(in.image.get()).area())));
+  return with_image(in, stretched(call, in, clipped, depth_of(shop)));
+}
+
+Result<PictureState> normalize(const Workshop& shop, const Call& call, const PictureState& in, Text,
+                               const Settings& settings) {
+  return contrast_stretch(shop, call, in, "0.15%,0.05%", settings);
+}
+
+Result<PictureState> threshold(const Workshop&, const Call&, const PictureState& in, Text argument,
+                               const Settings&) {
+  return split_at(in, argument);
+}
+
+Result<PictureState> trim(const Workshop&, const Call& call, const PictureState& in, Text,
+                          const Settings& settings) {
+  return trimmed(call, in, settings);
+}
+
+Result<PictureState> shave(const Workshop&, const Call&, const PictureState& in, Text argument, const Settings&) {
+  return shaved(in, argument);
+}
+
+Result<PictureState> flatten(const Workshop& shop, const Call& call, std::span<const PictureState> all, bool,
+                             const Settings& settings) {
+  return flattened(shop, call, all, settings);
+}
+
 Result<PictureState> alpha_channel(const Workshop& shop, const Call&, const PictureState& in, Text argument,
                                    const Settings& settings) {
   return with_alpha(in, argument, settings, depth_of(shop));
@@ -222,21 +310,47 @@ Result<PictureState> image_type(const Workshop& shop, const Call&, const Picture
 
 constexpr OperatorRow rows[] = {
     {{"alpha", "WHAT", "off, on, opaque, or remove: lay it on the background"}, alpha_channel, false, true},
-    {{"auto-orient", "", "turn it as its file says it is to be seen"}, auto_orient, true, true},
+    {{"append", "", "one below the other; +append: side by side", true, true}, nullptr, false, true, appended},
     {{"auto-level", "", "stretch the levels that are there over all there are"}, auto_level, true},
+    {{"auto-orient", "", "turn it as its file says it is to be seen"}, auto_orient, true, true},
     {{"blur", "RADIUSxSIGMA", "blur with a Gaussian, rows then columns"}, blur},
+    {{"border", "WxH", "put a border of -bordercolor around it"}, bordered, false, true},
+    {{"brightness-contrast", "BRIGHTNESSxCONTRAST", "lighten and steepen, each from -100 to 100"},
+     brightness_contrast,
+     false,
+     true},
     {{"colorspace", "SPACE", "sRGB, Gray, CMYK or RGB (linear light)"}, colorspace},
+    {{"contrast-stretch", "BLACKxWHITE", "stretch the levels, but for so many pixels (or %) at either end"},
+     contrast_stretch,
+     true},
     {{"crop", "WxH+X+Y", "cut out a rectangle; without +X+Y: cut into tiles"}, crop, false, true},
     {{"depth", "BITS", "bits a sample, 1 to 16"}, depth, false, true},
+    {{"extent", "WxH+X+Y", "cut or extend to a size with -background, by -gravity"}, extended, false, true},
+    {{"flatten", "", "lay all on one canvas of -background, by their pages", false, true},
+     nullptr,
+     false,
+     false,
+     flatten},
     {{"flip", "", "mirror top to bottom"}, flip, true, true},
     {{"flop", "", "mirror left to right"}, flop, false, true},
+    {{"gamma", "VALUE", "lighten (above 1) or darken (below 1) the middle levels"}, gamma, false, true},
     {{"gaussian-blur", "RADIUSxSIGMA", "blur with a square Gaussian"}, gaussian_blur},
+    {{"level", "BLACK,WHITE,GAMMA", "stretch from black to white levels (or %)"}, level, false, true},
     {{"negate", "", "replace every sample by its complement"}, negate, false, true},
+    {{"normalize", "", "stretch the levels, but for the 0.15% darkest and 0.05% lightest"}, normalize, true},
     {{"repage", "WxH+X+Y", "set the page; +repage takes it away", true}, repage, false, true},
     {{"resize", "WxH", "resample to a size; with %, !, <, >, ^ or @"}, resize},
     {{"rotate", "DEGREES", "turn clockwise by any angle"}, rotate, true},
+    {{"sample", "WxH", "resize by taking some pixels as they are"}, sample, false, true},
+    {{"scale", "WxH", "resize by averaging what each pixel covers"}, scale},
     {{"sharpen", "RADIUSxSIGMA", "sharpen with a Gaussian"}, sharpen},
+    {{"shave", "WxH", "take so many pixels off each side"}, shave, false, true},
     {{"strip", "", "take profiles, EXIF and comments away"}, strip, false, true},
+    {{"threshold", "VALUE", "white above a level (or %), else black"}, threshold, false, true},
+    {{"thumbnail", "WxH", "-resize and -strip in one"}, thumbnail},
+    {{"transpose", "", "mirror along the diagonal from top left"}, transpose, true, true},
+    {{"transverse", "", "mirror along the other diagonal"}, transverse, true, true},
+    {{"trim", "", "cut off sides of the corners' colour; -fuzz says how much alike"}, trim, true, true},
     {{"type", "KIND", "Grayscale, TrueColor or ColorSeparation, each also with Alpha"}, image_type},
     {{"unsharp", "RADIUSxSIGMA+GAIN+THRESHOLD", "sharpen by what a blur takes away"}, unsharp},
 };
@@ -249,12 +363,8 @@ Result<const OperatorRow*> row_named(Text name) {
   return fail(Errc::unsupported, "operator -" + std::string(name) + " is not offered");
 }
 
-Result<PictureState> apply_row(const Workshop& shop, const Call& call, const OperatorRow& row,
-                               const PictureState& in, const Operation& operation) {
-  const bool takes_none = row.info.argument.empty();
-  if (takes_none && !operation.argument.empty())
-    return fail(Errc::invalid,
-                "-" + operation.name + " takes no argument, but was given '" + operation.argument + "'");
+// What every operator expects of its input.
+Result<void> check_input(const PictureState& in, const Operation& operation) {
   if (in.image->BandFmt != VIPS_FORMAT_UCHAR && in.image->BandFmt != VIPS_FORMAT_USHORT)
     return fail(Errc::unsupported,
                 "-" + operation.name + ": " + in.file + " has samples of another kind than 8 or 16 bits");
@@ -262,6 +372,16 @@ Result<PictureState> apply_row(const Workshop& shop, const Call& call, const Ope
   if (colors != 1 && colors != 3 && colors != 4)
     return fail(Errc::unsupported, "-" + operation.name + ": " + in.file + " has " + std::to_string(colors) +
                                        " colour channels; 1, 3 and 4 are offered");
+  return {};
+}
+
+Result<PictureState> apply_row(const Workshop& shop, const Call& call, const OperatorRow& row,
+                               const PictureState& in, const Operation& operation) {
+  const bool takes_none = row.info.argument.empty();
+  if (takes_none && !operation.argument.empty())
+    return fail(Errc::invalid,
+                "-" + operation.name + " takes no argument, but was given '" + operation.argument + "'");
+  SMALTI_CHECK(check_input(in, operation));
   SMALTI_TRY(const PictureState ready, with_bands_for(in, operation.settings));
   return row.apply(shop, call, ready, operation.argument, operation.settings);
 }
@@ -280,6 +400,7 @@ Result<Picture> apply(const Workshop& shop, const Call& call, const Picture& pic
                       const Operation& operation) {
   SMALTI_CHECK(call.alive());
   SMALTI_TRY(const OperatorRow* row, row_named(operation.name));
+  if (row->join) return join(shop, call, {&picture, 1}, operation);
   Picture input = picture;
   if (row->needs_cached_input && (input.state().derived || input.state().once)) {
     SMALTI_TRY(input, cached(shop, call, input));
@@ -287,6 +408,7 @@ Result<Picture> apply(const Workshop& shop, const Call& call, const Picture& pic
   auto made = apply_row(shop, call, *row, input.state(), operation);
   if (!made) return pass(std::move(made.error()));
   made->derived = made->derived || !row->trivial;
+  made->indexed = made->indexed && row->trivial;
   made->streams = made->streams && !row->needs_cached_input;
   const std::string_view sign = operation.name.starts_with('+') || operation.name.starts_with('-') ? "" : "-";
   const std::string_view space = operation.argument.empty() ? "" : " ";
@@ -294,6 +416,31 @@ Result<Picture> apply(const Workshop& shop, const Call& call, const Picture& pic
       std::make_shared<Work>(std::string(sign) + operation.name + std::string(space) + operation.argument));
   bill(made->image, input.state().image.get(), made->works.back());
   return Picture(std::make_shared<const PictureState>(std::move(*made)));
+}
+
+bool joins(const std::string& name) {
+  const auto row = row_named(name);
+  return row && (*row)->join;
+}
+
+Result<Picture> join(const Workshop& shop, const Call& call, std::span<const Picture> pictures,
+                     const Operation& operation) {
+  SMALTI_CHECK(call.alive());
+  SMALTI_TRY(const OperatorRow* row, row_named(operation.name));
+  if (!row->join) return fail(Errc::internal, "-" + operation.name + " joins no pictures");
+  std::vector<PictureState> all;
+  for (const Picture& picture : pictures) {
+    Picture input = picture;
+    if (picture.state().once) {  // its rows come when the decoder has them, not when the others' do
+      SMALTI_TRY(input, cached(shop, call, picture));
+    }
+    SMALTI_CHECK(check_input(input.state(), operation));
+    all.push_back(input.state().with(share(input.state().image)));
+  }
+  SMALTI_TRY(PictureState made, row->join(shop, call, all, operation.name.starts_with('+'), operation.settings));
+  made.derived = true;
+  made.streams = made.indexed = false;
+  return Picture(std::make_shared<const PictureState>(std::move(made)));
 }
 
 Result<std::vector<Picture>> apply_each(const Workshop& shop, const Call& call, const Picture& picture,

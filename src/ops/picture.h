@@ -127,6 +127,10 @@ Result<Picture> apply(const Workshop&, const Call&, const Picture&, const Operat
 // All others make one.
 Result<std::vector<Picture>> apply_each(const Workshop&, const Call&, const Picture&, const Operation&);
 
+// One picture of all of them, by an operator that joins ("append", "+append"). REQUIRES: at least one.
+bool joins(const std::string& name);
+Result<Picture> join(const Workshop&, const Call&, std::span<const Picture>, const Operation&);
+
 // Encodes under a temporary name beside the target and renames when whole: on any error nothing is left.
 // `name` may be "out.png", "jpeg:out", "out-%d.png" (scene), "info:" (stdout), "null:".
 Result<void> write_picture(const Workshop&, const Call&, const Picture&, const std::string& name,
@@ -150,6 +154,7 @@ struct OperatorInfo {
   std::string_view argument;  // "RADIUSxSIGMA", or empty
   std::string_view help;
   bool plus = false;  // there is a + form, which takes no argument ("+repage")
+  bool joins = false;  // one picture is made of all there are: join() it
 };
 std::vector<OperatorInfo> operators();
 

@@ -103,6 +103,7 @@ struct Source {
   const FormatRow& format;
   std::shared_ptr<const InputFile> file;
   bool several = false;  // the file holds more than one picture
+  bool palette = false;  // its colours are numbered
 };
 
 // What a decoder keeps of the whole image is memory like any other; more than the limit is refused
@@ -127,6 +128,9 @@ void describe(PictureState& state, const Source& source, const Leaf& leaf, std::
   state.alpha = image->Bands == colors + 1;
   state.depth = image->BandFmt == VIPS_FORMAT_USHORT ? 16 : 8;
   const auto w = static_cast<std::uint32_t>(image->Xsize), h = static_cast<std::uint32_t>(image->Ysize);
+  const bool gray_file = image->Bands == 1 && state.depth == 8;
+  state.indexed = source.format.name == "GIF" || (source.format.name == "JPEG" && gray_file) ||
+                  (source.format.name == "PNG" && (gray_file || source.palette));
   state.page = leaf.page;
   if (state.page.size.empty() && (leaf.page.x != 0 || leaf.page.y != 0))
     state.page.size = {static_cast<std::uint32_t>(std::max<std::int64_t>(w + leaf.page.x, w)),
@@ -158,7 +162,7 @@ Result<void> stream(PictureState& state, const Source& source, const VipsPtr& de
   return {};
 }
 
-Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t scene, bool pixels) {
+Result<Picture> read_one(Source& source, const Leaf& leaf, std::uint32_t scene, bool pixels) {
   if (leaf.width != 0 || leaf.height != 0)
     SMALTI_CHECK(check_size(source.workshop, leaf.width, leaf.height, source.name));
   SMALTI_TRY(Hold hold, pixels ? charge_decoder(source, leaf) : Result<Hold>(Hold()));
@@ -168,6 +172,7 @@ Result<Picture> read_one(const Source& source, const Leaf& leaf, std::uint32_t s
   SMALTI_CHECK(check_size(source.workshop, static_cast<std::uint64_t>(opened->Xsize),
                           static_cast<std::uint64_t>(opened->Ysize), source.name));
   const std::string what = fmt::format("reading '{}'", source.file->name());
+  source.palette = vips_image_get_typeof(opened.get(), "palette-bit-depth") != 0;
   SMALTI_TRY(VipsPtr decoded, normalise(std::move(opened), what));
   auto state = std::make_shared<PictureState>();
   if (!pixels) {
@@ -234,7 +239,7 @@ Result<std::vector<Picture>> read_pictures(const Workshop& workshop, const Call&
         fmt::format("cache resources exhausted: '{}' holds {} pictures and the limit list-length is {} "
                     "(raise it with -limit list-length, or name fewer: '{}[0-{}]')",
                     file->name(), scenes.size(), most, parsed.path, most ? most - 1 : 0));
-  const Source source{workshop, call, name, *format, file, leaves.size() > 1};
+  Source source{workshop, call, name, *format, file, leaves.size() > 1};
   std::vector<Picture> out;
   out.reserve(scenes.size());
   for (const std::uint32_t scene : scenes) {

@@ -14,6 +14,7 @@ PictureState PictureState::with(VipsPtr pixels) const {
   next.once = once;
   next.streams = streams;
   next.works = works;
+  next.indexed = indexed;
   next.linear = linear;
   next.depth = depth;
   next.page = page;

@@ -28,6 +28,7 @@ struct PictureState {
   bool once = false;                        // its rows come from a decoder: they can be had once, downward
   bool streams = false;                     // one file, and operators since that could do with such rows
   std::vector<WorkPtr> works;               // the operators since the pixels were read or computed
+  bool indexed = false;     // few levels, as of a palette or of grays: -resize then takes its softer filter
   bool linear = false;      // three colours in linear light (-colorspace RGB), not gamma-coded
   std::uint32_t depth = 8;  // bits a sample of the file to be written
   Rect page;                // canvas (0x0: none set), and where the image lies on it
@@ -46,13 +47,18 @@ Result<VipsPtr> storable(const Workshop&, const PictureState&);
 using Apply = Result<PictureState> (*)(const Workshop&, const Call&, const PictureState& in,
                                        std::string_view argument, const Settings&);
 
+// The same for an operator that makes one picture of all there are. `plus`: its + form.
+using Join = Result<PictureState> (*)(const Workshop&, const Call&, std::span<const PictureState> all, bool plus,
+                                      const Settings&);
+
 struct OperatorRow {
   OperatorInfo info;
-  Apply apply;
+  Apply apply;  // null where it joins
   // Reads its input more than once, or a whole column to make a row: worth a cached input where that is
   // itself an operator's result (a file's pixels are in the cache already).
   bool needs_cached_input = false;
   bool trivial = false;  // computing a pixel again costs next to nothing, in any order
+  Join join = nullptr;   // info.joins says the same
 };
 
 // The table (operators.cc). Adding an operator is adding a row.
