@@ -1,19 +1,18 @@
 #include "net/tls.h"
 
 #include <fmt/format.h>
-#include <openssl/err.h>
 
 #include <algorithm>
+#include <array>
+#include <vector>
 
-#include "net/loop.h"
 #include "net/tls_session.h"
 
 namespace smalti::net {
 
 namespace {
 
-constexpr std::size_t record = SSL3_RT_MAX_PLAIN_LENGTH;  // plain bytes in a full record
-constexpr std::size_t batch = 8 * record;                 // plain bytes sealed before they are sent
+constexpr std::size_t batch = 8 * record_plain;  // bytes sealed before they are sent
 
 Task<std::unique_ptr<SecureStream>> secure(std::unique_ptr<TcpStream> tcp, Psk psk, Role role,
                                            Clock::time_point deadline, std::uint64_t rekey_bytes) {
@@ -42,78 +41,52 @@ SecureStream::~SecureStream() = default;  // an end that was not announced, unle
 Task<std::size_t> SecureStream::read_some(std::span<std::byte> into, Clock::time_point deadline, std::size_t sure) {
   Session& session = *session_;
   while (true) {
-    std::size_t total = 0;
-    int result = 1;
-    ERR_clear_error();
-    while (total < into.size() && result == 1) {
-      if (session.closed) co_return fail(Errc::cancelled, peer() + ": the connection was closed");
-      std::size_t got = 0;
-      result = SSL_read_ex(session.ssl.get(), into.data() + total, into.size() - total, &got);
-      total += got;
-    }
-    if (total > 0) {
-      // Before that, plain() may still be asked for, and bytes beyond the last record are not ours to read.
-      if (session.opened <= plain_within && session.opened + total > plain_within)
-        SSL_set_read_ahead(session.ssl.get(), 1);
-      session.opened += total;
-      if (session.tcp->owes_a_turn(total)) co_await yield();
-      co_return total;
-    }
-    const int state = SSL_get_error(session.ssl.get(), result);
-    if (state == SSL_ERROR_ZERO_RETURN) co_return std::size_t{0};
-    if (state != SSL_ERROR_WANT_READ) co_return session.failure(result);
-    // OpenSSL holds what there is of a record, less than a whole one.
-    auto waited = co_await session.tcp->readable(deadline, sure > 2 * record ? sure - record : 1);
-    if (!waited) co_return pass(std::move(waited.error()));
+    auto got = session.open_into(into);
+    if (!got) co_return pass(std::move(got.error()));
+    if (*got > 0 || session.ended) co_return *got;
+    auto filled = co_await session.fill(deadline, sure);
+    if (!filled) co_return pass(std::move(filled.error()));
   }
 }
 
 namespace {
 
-// Moves bytes from the front of `part` into records; small pieces share one.
-Result<void> seal_front(SecureStream::Session& session, Bytes& part) {
-  if (session.small.empty() && part.size() >= record) {
-    const std::size_t size = std::min(part.size() / record * record, batch);
-    SMALTI_CHECK(session.seal(part.first(size)));
-    part = part.subspan(size);
-    return {};
+// One record's worth off the front of `parts`, of which the first has `skip` bytes behind it.
+std::vector<Bytes> front(std::span<const Bytes>& parts, std::size_t& skip) {
+  std::vector<Bytes> out;
+  for (std::size_t room = record_plain; room > 0 && !parts.empty();) {
+    const Bytes left = parts.front().subspan(skip);
+    const Bytes taken = left.first(std::min(room, left.size()));
+    if (!taken.empty()) out.push_back(taken);
+    room -= taken.size();
+    skip += taken.size();
+    if (taken.size() < left.size()) continue;
+    parts = parts.subspan(1);
+    skip = 0;
   }
-  const std::size_t size = std::min(part.size(), record - session.small.size());
-  session.small.insert(session.small.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(size));
-  part = part.subspan(size);
-  if (session.small.size() < record) return {};
-  auto sealed = session.seal(session.small);
-  session.small.clear();
-  return sealed;
+  return out;
 }
 
 }  // namespace
 
 Task<void> SecureStream::write(std::span<const Bytes> parts, Clock::time_point deadline) {
   Session& session = *session_;
-  session.small.clear();
-  for (Bytes part : parts) {
-    while (!part.empty()) {
-      auto sealed = seal_front(session, part);
-      if (!sealed) co_return pass(std::move(sealed.error()));
-      if (session.out.size() < batch) continue;
-      auto sent = co_await session.flush(deadline);
-      if (!sent) co_return pass(std::move(sent.error()));
-    }
-  }
-  if (!session.small.empty()) {
-    auto sealed = session.seal(session.small);
-    session.small.clear();
+  std::size_t skip = 0;
+  while (true) {
+    const std::vector<Bytes> plain = front(parts, skip);
+    if (plain.empty()) break;
+    auto sealed = session.seal(RecordKind::data, plain);
     if (!sealed) co_return pass(std::move(sealed.error()));
+    if (session.out.bytes().size() < batch) continue;
+    auto sent = co_await session.flush(deadline);
+    if (!sent) co_return pass(std::move(sent.error()));
   }
   co_return co_await session.flush(deadline);
 }
 
 void SecureStream::close() noexcept {
   if (!session_ || session_->closed) return;
-  ERR_clear_error();
-  if (SSL_shutdown(session_->ssl.get()) >= 0) session_->try_flush();
-  ERR_clear_error();
+  if (session_->seal_end()) session_->try_flush();
   session_->closed = true;
   if (session_->tcp) session_->tcp->close();
 }
@@ -124,21 +97,19 @@ Task<std::unique_ptr<TcpStream>> SecureStream::plain(Clock::time_point deadline)
   Session& session = *session_;
   if (session.opened > plain_within)
     co_return fail(Errc::internal, peer() + ": too late to end encryption");
-  ERR_clear_error();
-  if (SSL_shutdown(session.ssl.get()) < 0) co_return session.failure(-1);
+  auto sealed = session.seal_end();
+  if (!sealed) co_return pass(std::move(sealed.error()));
   auto sent = co_await session.flush(deadline);
   if (!sent) co_return pass(std::move(sent.error()));
+  std::array<std::byte, 1> unread;
+  const std::span<std::byte> any(unread);
   while (true) {
-    std::byte unread{};
-    std::size_t got = 0;
-    ERR_clear_error();
-    const int result = SSL_read_ex(session.ssl.get(), &unread, 1, &got);
-    if (result == 1) co_return fail(Errc::corrupt, peer() + ": bytes where encryption was to end");
-    const int state = SSL_get_error(session.ssl.get(), result);
-    if (state == SSL_ERROR_ZERO_RETURN) break;
-    if (state != SSL_ERROR_WANT_READ) co_return session.failure(result);
-    auto waited = co_await session.tcp->readable(deadline);
-    if (!waited) co_return pass(std::move(waited.error()));
+    auto got = session.open_into(any);
+    if (!got) co_return pass(std::move(got.error()));
+    if (*got > 0) co_return fail(Errc::corrupt, peer() + ": bytes where encryption was to end");
+    if (session.ended) break;
+    auto filled = co_await session.fill(deadline, 1);
+    if (!filled) co_return pass(std::move(filled.error()));
   }
   session.closed = true;
   co_return std::move(session.tcp);

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -16,7 +18,6 @@ namespace {
 constexpr std::string_view identity = "smalti";
 constexpr unsigned char aes_128_gcm_sha256[] = {0x13, 0x01};
 constexpr std::size_t greeting_part = 8;
-constexpr std::size_t read_ahead = 16 * (SSL3_RT_MAX_PLAIN_LENGTH + 256);  // bytes asked of the descriptor at once
 constexpr std::size_t shortest_record = 7;  // an alert
 
 using Session = SecureStream::Session;
@@ -43,9 +44,10 @@ int bio_read(BIO* bio, char* into, int size) {
 
 int bio_write(BIO* bio, const char* from, int size) {
   BIO_clear_retry_flags(bio);
-  auto& out = session_of(bio).out;
-  const auto* bytes = reinterpret_cast<const std::byte*>(from);
-  out.insert(out.end(), bytes, bytes + size);
+  const auto bytes = static_cast<std::size_t>(size);
+  Gathered& out = session_of(bio).out;
+  std::memcpy(out.room(bytes), from, bytes);
+  out.took(bytes);
   return size;
 }
 
@@ -97,6 +99,21 @@ int find_key(SSL* ssl, const unsigned char* id, std::size_t id_size, SSL_SESSION
   return *found != nullptr;
 }
 
+int hex_digit(char c) noexcept { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; }
+
+// OpenSSL hands over secrets as lines of a log of keys: "LABEL CLIENT-RANDOM SECRET", in hex.
+void note_secret(const SSL* ssl, const char* line) {
+  auto* session = static_cast<Session*>(SSL_get_app_data(ssl));
+  const std::string_view text(line);
+  const std::size_t last = text.rfind(' ');
+  const bool client = text.starts_with("CLIENT_TRAFFIC_SECRET_0 ");
+  if (!client && !text.starts_with("SERVER_TRAFFIC_SECRET_0 ")) return;
+  TrafficSecret& into = client ? session->of_client : session->of_server;
+  if (text.size() - last - 1 != 2 * into.size()) return;
+  for (std::size_t n = 0; n < into.size(); ++n)
+    into[n] = static_cast<unsigned char>(hex_digit(line[last + 1 + 2 * n]) << 4 | hex_digit(line[last + 2 + 2 * n]));
+}
+
 std::unique_ptr<SSL_CTX, Freed> make_context(Role role) {
   std::unique_ptr<SSL_CTX, Freed> context(SSL_CTX_new(role == Role::client ? TLS_client_method() : TLS_server_method()));
   SSL_CTX* raw = context.get();
@@ -107,6 +124,7 @@ std::unique_ptr<SSL_CTX, Freed> make_context(Role role) {
   // Nobody has a certificate here: a client refuses the one it is shown, and a server has none to show.
   if (role == Role::client) SSL_CTX_set_verify(raw, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_keylog_callback(raw, note_secret);
   if (role == Role::client)
     SSL_CTX_set_psk_use_session_callback(raw, offer_key);
   else
@@ -187,24 +205,29 @@ Result<std::unique_ptr<Session>> Session::make(std::unique_ptr<TcpStream> tcp, P
   std::unique_ptr<SSL, Freed> ssl(context ? SSL_new(context.get()) : nullptr);
   BIO* bio = ssl ? BIO_new(descriptor_bio()) : nullptr;
   if (!bio) return fail(Errc::internal, "TLS could not be set up: " + tcp->peer());
-  std::unique_ptr<Session> session(
-      new Session{std::move(tcp), std::move(psk), role, rekey_bytes, std::move(context), std::move(ssl)});
+  auto session = std::make_unique<Session>(std::move(tcp), std::move(psk), role, rekey_bytes);
+  session->context = std::move(context);
+  session->ssl = std::move(ssl);
   BIO_set_data(bio, session.get());
   BIO_set_init(bio, 1);
   SSL* raw = session->ssl.get();
   SSL_set_bio(raw, bio, bio);
-  SSL_set_default_read_buffer_len(raw, read_ahead);  // its pages are only touched once read-ahead begins
   SSL_set_app_data(raw, session.get());
   if (role == Role::client)
     SSL_set_connect_state(raw);
   else
     SSL_set_accept_state(raw);
-  session->peer = session->tcp->peer();
   session->hold_reads = role == Role::client;
   return session;
 }
 
-Session::~Session() = default;
+Session::Session(std::unique_ptr<TcpStream> over, Psk key, Role as, std::uint64_t rekey)
+    : tcp(std::move(over)), psk(std::move(key)), role(as), rekey_bytes(rekey), peer(tcp->peer()) {}
+
+Session::~Session() {
+  OPENSSL_cleanse(of_client.data(), of_client.size());
+  OPENSSL_cleanse(of_server.data(), of_server.size());
+}
 
 Task<void> Session::handshake(Clock::time_point deadline) {
   while (true) {
@@ -227,13 +250,27 @@ Task<void> Session::handshake(Clock::time_point deadline) {
   // Without the shared key this would be anybody.
   if (SSL_session_reused(ssl.get()) != 1)
     co_return fail(Errc::unauthorized, fmt::format("{}: authentication failed", peer));
-  co_return Result<void>();
+  co_return agree_on_keys();
+}
+
+// From here on OpenSSL has no part in the conversation. It reads no further than the record it needs.
+Result<void> Session::agree_on_keys() {
+  constexpr TrafficSecret none{};
+  const bool whole = SSL_has_pending(ssl.get()) == 0 && of_client != none && of_server != none;
+  const bool server = role == Role::server;
+  const bool set = whole && sealing.set(server ? of_server : of_client) && opening.set(server ? of_client : of_server);
+  OPENSSL_cleanse(of_client.data(), of_client.size());
+  OPENSSL_cleanse(of_server.data(), of_server.size());
+  ssl.reset();
+  context.reset();
+  if (!set) return fail(Errc::internal, peer + ": TLS could not be set up");
+  return {};
 }
 
 Task<void> Session::flush(Clock::time_point deadline) {
-  while (!out.empty()) {
+  while (!out.bytes().empty()) {
     std::swap(out, sending);
-    const std::array<Bytes, 1> records{Bytes(sending)};
+    const std::array<Bytes, 1> records{sending.bytes()};
     const std::span<const Bytes> parts(records);
     auto sent = co_await tcp->write(parts, deadline);
     sending.clear();
@@ -243,23 +280,10 @@ Task<void> Session::flush(Clock::time_point deadline) {
 }
 
 void Session::try_flush() noexcept {
-  if (closed || out.empty() || !sending.empty()) return;
-  if (::send(tcp->descriptor(), out.data(), out.size(), MSG_NOSIGNAL) < 0) sys = errno;  // nobody is left to tell
+  const Bytes words = out.bytes();
+  if (closed || words.empty() || !sending.bytes().empty()) return;
+  if (::send(tcp->descriptor(), words.data(), words.size(), MSG_NOSIGNAL) < 0) sys = errno;  // nobody is left to tell
   out.clear();
-}
-
-Result<void> Session::seal(Bytes plain) {
-  if (closed) return fail(Errc::cancelled, peer + ": the connection was closed");
-  if (sealed >= rekey_bytes) {
-    SSL_key_update(ssl.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
-    sealed = 0;
-  }
-  ERR_clear_error();
-  std::size_t done = 0;
-  const int result = SSL_write_ex(ssl.get(), plain.data(), plain.size(), &done);
-  if (result != 1 || done != plain.size()) return failure(result);
-  sealed += plain.size();
-  return {};
 }
 
 tl::unexpected<Error> Session::failure(int result) {
