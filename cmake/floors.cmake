@@ -16,7 +16,9 @@ function(smalti_folder name)
     add_library(smalti_${name} INTERFACE)
     set(scope INTERFACE)
   endif()
-  target_include_directories(smalti_${name} ${scope} ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+  target_include_directories(smalti_${name} ${scope} $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                             $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
+  target_compile_features(smalti_${name} ${scope} cxx_std_20)
   target_link_libraries(smalti_${name} ${scope} ${ARG_LINK})
 endfunction()
 
