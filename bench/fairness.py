@@ -25,8 +25,9 @@ SLACK = 96 << 20
 
 
 def resident(pid):
+    """Memory of its own and memory that it shares with clients; not the program's file."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) * 1024
+    return sum(int(kib) for kib in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", status)) * 1024
 
 
 class Peak:
@@ -38,7 +39,10 @@ class Peak:
 
     def watch(self):
         while not self.stop.is_set():
-            self.most = max(self.most, resident(self.pid))
+            try:
+                self.most = max(self.most, resident(self.pid))
+            except OSError:
+                return  # it has died, which the caller sees
             self.stop.wait(0.02)
 
     def __enter__(self):
@@ -62,8 +66,10 @@ def main():
             with Peak(server.process.pid) as peak:
                 run = stage.run("--host", server.address, "--clients", given.clients, "--seconds", given.seconds, "--work", work,
                                 "--batch", batch, program=SMALTI.parent / "smalti_fairness")
-            if run.code:
-                raise SystemExit(str(run))
+            if run.code or server.process.poll() is not None:
+                raise SystemExit(f"{run}\nserver: {server.text[-500:]}")
+            if peak.most == 0:
+                raise SystemExit("the server's memory was never seen")
             print(f"batches of {batch:2}: {run.out.strip()}; server's peak {peak.most >> 20} MiB", flush=True)
             worst = min(worst, float(re.search(r"least/mean ([\d.]+)", run.out)[1]))
             breach |= peak.most > LIMIT + IN_FLIGHT + SLACK

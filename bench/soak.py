@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""A soak: servers with replicas and persisted images, clients that do main jobs, named-image work and tile histories, and faults
-at random, one after the other.
+"""A soak: servers with replicas and persisted images, clients that do main jobs, named-image work and histories of tiles and names, and
+faults at random, one after the other.
 
-    cmake --preset release && cmake --build --preset release && python3 bench/soak.py [--minutes 10] [--seed N]
+    cmake --preset release -DSMALTI_TESTS=ON && cmake --build --preset release && python3 bench/soak.py [--minutes 10] [--seed N]
 
-Prints the faults, operations, errors and losses, and exits 1 on a loss: wrong or mixed pixels, something older than was
-acknowledged, or an acknowledged image that is gone. An error that a client is told is an error, not a loss; with replicas and one
-fault at a time there should be few. --table prints the figures as rows of doc/reliability.md.
+Prints the faults, operations, errors and losses, and exits 1 on a loss: wrong or mixed pixels, something older than was acknowledged,
+an acknowledged image that is gone, a program that crashed, room that is not given back; 2 when too little succeeded for the run to say
+anything. An error that a client is told is an error, not a loss; with replicas and one fault at a time there should be few. --table
+prints the figures as rows of doc/reliability.md.
 """
 import argparse
 import collections
@@ -19,47 +20,47 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "test" / "system"))
 os.environ.setdefault("SMALTI", str(ROOT / "build" / "release" / "smalti"))
 
 from fault_proxy import FaultProxy  # noqa: E402
-from stage import NOTHING_HERE, SMALTI, Stage, free_port, photograph, pixels  # noqa: E402
+from stage import NOTHING_HERE, SMALTI, Run, Stage, free_port, over_the_wire, photograph, pixels  # noqa: E402
 
 HISTORY = pathlib.Path(os.environ.get("SMALTI_HISTORY", SMALTI.parent / "smalti_history"))
 PROCESS_FAULTS = ("kill and restart", "stop for a while")
 WIRE_FAULTS = ("flip", "cut", "stall")
 NAMES = 4
+HISTORY_NAMES = 3
 PARTS = ("[300x200+10+20]", "[300x200+600+350]", "[200x500+400+50]")
 GONE = re.compile(r"no image is named")  # what a name that nobody put is answered with
 OPERATION_TIMEOUT = 180
-
-
-def knows(word):
-    return word in subprocess.run([SMALTI, "-help"], capture_output=True, text=True).stdout
+GRACE = 5
+# Of each, so many must succeed, and more than half of those that were tried.
+NEEDED = ("main jobs", "tile histories", "name histories", "named images put", "parts of named images read")
 
 
 class Farm:
     """Servers, each behind a proxy; what can be kept by them, and for how long."""
 
     def __init__(self, stage, count, plain):
-        self.stage, self.persist, self.replicas = stage, knows("cache:persist"), knows("cache:replicas")
-        self.named = knows("dpc:")
-        self.words = [["-define", "cache:encryption=none"] if plain else [] for _ in range(count)]
-        if self.persist:
-            for n, words in enumerate(self.words):
-                words += ["-define", f"cache:persist={stage.path(f'persist-{n}')}"]
+        self.stage, self.plain = stage, plain
+        security = ["-define", "cache:encryption=none"] if plain else []
+        self.words = [[*security, *over_the_wire(), "-define", f"cache:grace={GRACE}", "-define",
+                       f"cache:persist={stage.path(f'persist-{n}')}"] for n in range(count)]
         # On ports of their own choice, for what is kept in a folder is kept for a port.
         self.servers = [stage.serve(*words, port=f"127.0.0.1:{free_port()}") for words in self.words]
         self.proxies = [FaultProxy(s.address) for s in self.servers]
         self.addresses = ",".join(p.address for p in self.proxies)
-        self.client = ["-define", f"registry:cache:hosts={self.addresses}"]
-        if plain:
-            self.client += ["-define", "cache:encryption=none"]
-        if self.replicas:
-            self.client += ["-define", "cache:replicas=2"]
-        self.plain = plain
+        self.client = [*security, "-define", f"registry:cache:hosts={self.addresses}", "-define", "cache:replicas=2"]
+
+    def kill(self, n):
+        """False: it was dead already."""
+        alive = self.servers[n].process.poll() is None
+        self.servers[n].kill()
+        return alive
 
     def restart(self, n):
         old = self.servers[n]
@@ -74,6 +75,7 @@ class Soak:
         self.end = time.monotonic() + 60 * minutes
         self.lock = threading.Lock()
         self.count = collections.Counter()   # guarded by lock
+        self.good = collections.Counter()    # likewise
         self.examples = []                   # guarded by lock
         self.losses = []                     # guarded by lock
         # What a name may hold: the version that was put last, and those whose putting failed since. Empty: never put.
@@ -97,12 +99,32 @@ class Soak:
             self.losses.append(text)
         print("LOSS:", text, flush=True)
 
-    def run(self, *words, **more):
+    def run(self, what, *words, **more):
+        """A finished run; none where it did not end, or died of a signal, which are losses."""
+        process = self.stage.start(*words, **more)
+        self.tell(what)
         try:
-            return self.stage.run(*words, timeout=OPERATION_TIMEOUT, **more)
+            out, err = process.communicate(timeout=OPERATION_TIMEOUT)
         except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
             self.lost(f"no end within {OPERATION_TIMEOUT} s: {' '.join(map(str, words))}")
             return None
+        if process.returncode < 0:
+            self.lost(f"died of signal {-process.returncode}: {' '.join(map(str, words))}: {err[-500:]}")
+            return None
+        return Run(process, out, err)
+
+    def succeeded(self, what):
+        with self.lock:
+            self.good[what] += 1
+
+    def guarded(self, work):
+        """Whatever ends a thread before its time is a loss: of proof."""
+        try:
+            work()
+        except Exception:
+            self.lost(f"{work.__name__} ended: {traceback.format_exc()}")
 
     # --- faults
 
@@ -114,7 +136,8 @@ class Soak:
             kind = choose.choice(PROCESS_FAULTS + WIRE_FAULTS)
             self.tell("fault: " + kind)
             if kind == "kill and restart":
-                self.farm.servers[n].kill()
+                if not self.farm.kill(n):
+                    self.lost(f"server {n} had died by itself: {self.farm.servers[n].text[-500:]}")
                 time.sleep(choose.uniform(0, 3))
                 self.farm.restart(n)
             elif kind == "stop for a while":
@@ -130,70 +153,94 @@ class Soak:
     # --- work
 
     def main_jobs(self):
-        expected = self.stage.path("job.png")
+        expected = pathlib.Path(self.stage.path("job.png")).read_bytes()
         turn = 0
         while not self.over():
             turn += 1
             output = f"job-{turn}.png"
-            run = self.run(*NOTHING_HERE, *self.farm.client, "-define", "cache:placement=sharded", "in.jpg", "-sharpen", "5x2",
-                           output)
-            self.tell("main jobs")
+            run = self.run("main jobs", *NOTHING_HERE, *self.farm.client, "-define", "cache:placement=sharded", "in.jpg", "-sharpen",
+                           "5x2", output)
             result = pathlib.Path(self.stage.path(output))
             if run is None:
-                continue
-            if run.code != 0:
+                pass
+            elif run.code:
                 self.error("main jobs", run.err)
                 if result.exists():
                     self.lost(f"a half-written {output}")
-            elif result.read_bytes() != pathlib.Path(expected).read_bytes():
-                self.lost(f"{output}: wrong pixels")
+            elif not result.exists() or result.read_bytes() != expected:
+                self.lost(f"{output}: wrong pixels, or none")
+            else:
+                self.succeeded("main jobs")
             result.unlink(missing_ok=True)
 
-    def histories(self):
+    def history(self, what, written, read, turn, most_seconds, *words):
+        seconds = int(max(3, min(most_seconds, self.end - time.monotonic())))
+        run = self.run(what, "--hosts", self.farm.addresses, "--seconds", seconds, "--seed", self.seed + turn, "--replicas", 2, "--plain",
+                       int(self.farm.plain), *words, program=HISTORY)
+        found = run and re.search(r"(\d+) writes, (\d+) reads, (\d+) failed, (\d+) wrong(?:; one failure: (.*))?", run.out)
+        if not found:
+            if run:
+                self.error(what, run.out + run.err)
+            time.sleep(1)
+            return
+        self.tell(written, int(found[1]))
+        self.tell(read, int(found[2]))
+        self.tell(f"of these failed ({what})", int(found[3]))
+        if int(found[3]):
+            with self.lock:
+                self.examples.append(f"{what}: {found[5]}"[:300])
+        if int(found[4]) or run.code == 1:
+            self.lost(f"{what}: {run.out}")
+        elif int(found[1]) and int(found[2]):
+            self.succeeded(what)
+
+    def tile_histories(self):
         turn = 0
         while not self.over():
             turn += 1
-            seconds = int(max(2, min(15, self.end - time.monotonic())))
-            run = self.run("--hosts", self.farm.addresses, "--seconds", seconds, "--seed", self.seed + turn, "--clients", 2,
-                           "--threads", 3, "--replicas", 2 if self.farm.replicas else 1, "--plain", int(self.farm.plain),
-                           program=HISTORY)
-            if run is None:
-                continue
-            found = re.search(r"(\d+) writes, (\d+) reads, (\d+) failed, (\d+) wrong(?:; one failure: (.*))?", run.out)
-            if not found:
-                self.error("histories", run.out + run.err)
-                time.sleep(1)
-                continue
-            self.tell("tiles written", int(found[1]))
-            self.tell("tiles read", int(found[2]))
-            self.tell("tile operations that failed", int(found[3]))
-            if found[5]:
-                self.error("histories", found[5])
-            if int(found[4]):
-                self.lost("history: " + run.out)
+            self.history("tile histories", "tiles written", "tiles read", turn, 15, "--clients", 2, "--threads", 3)
+
+    def name_histories(self):
+        turn = 0
+        while not self.over():
+            turn += 1
+            self.history("name histories", "names written or deleted", "names read", turn, 60, "--names", HISTORY_NAMES, "--clients",
+                         2, "--threads", 2, "--pause", 20)
 
     def named(self):
         """Each name holds one of two versions of a picture; every part that is read is of the one that was put last, or of
-        the one whose putting failed."""
+        one whose putting failed since. Some writers are killed."""
         choose = random.Random(f"{self.seed}.named")
         may = self.may
         while not self.over():
             name = choose.choice(sorted(may))
-            if not may[name] or choose.random() < 0.3:
-                version = choose.randrange(2)
-                run = self.run(*self.farm.client, f"version-{version}.png", f"dpc:{name}")
-                self.tell("named images put")
-                if run is None or run.code:
-                    may[name] = may[name] | {version} if may[name] else set()
-                    self.error("named puts", run.err if run else "no end")
-                else:
+            dice = choose.random()
+            version = choose.randrange(2)
+            if not may[name] or dice < 0.25:
+                run = self.run("named images put", *self.farm.client, f"version-{version}.png", f"dpc:{name}")
+                if run is not None and run.code == 0:
                     may[name] = {version}
-                continue
-            self.read_part(name, choose.choice(PARTS), False)
+                    self.succeeded("named images put")
+                    continue
+                self.error("named puts", run.err if run else "no end")
+                self.may_have(name, version)
+            elif dice < 0.35:
+                self.tell("writers killed")
+                writer = self.stage.start(*self.farm.client, f"version-{version}.png", f"dpc:{name}")
+                time.sleep(choose.uniform(0, 1.5))
+                writer.kill()
+                writer.communicate()
+                self.may_have(name, version)
+            else:
+                self.read_part(name, choose.choice(PARTS), False)
+
+    def may_have(self, name, version):
+        """Of a put whose outcome is not known. That of a name that never was is none: it may be there or not."""
+        if self.may[name]:
+            self.may[name] = self.may[name] | {version}
 
     def read_part(self, name, part, must):
-        run = self.run(*self.farm.client, f"dpc:{name}{part}", "part.png")
-        self.tell("parts of named images read")
+        run = self.run("parts of named images read", *self.farm.client, f"dpc:{name}{part}", "part.png")
         if run is None or run.code:
             self.error("named reads", run.err if run else "no end")
             if run and (must or GONE.search(run.err)):
@@ -201,15 +248,21 @@ class Soak:
             return
         got = pixels(self.stage, "part.png")
         found = [v for v in (0, 1) if got == self.parts[part, v]]
-        if not found or found[0] not in self.may[name]:
+        if found and found[0] in self.may[name]:
+            self.succeeded("parts of named images read")
+        else:
             self.lost(f"{name}{part}: {'version ' + str(found[0]) if found else 'wrong or mixed pixels'}, not of {self.may[name]}")
 
+    # --- the end
+
     def after_all(self):
-        """Every server is killed and started once more: what was acknowledged is there."""
-        for server in self.farm.servers:
+        """Every server is killed and started once more: what was acknowledged is there. When all names are deleted, nothing is left."""
+        for n, server in enumerate(self.farm.servers):
+            self.farm.proxies[n].disarm()
             server.signal(signal.SIGCONT)
-        if not (self.farm.named and self.farm.persist):
-            return
+            if server.process.poll() is not None:
+                self.lost(f"server {n} died by itself: {server.text[-500:]}")
+        self.nothing_left("before the last restart", names=True)
         for server in self.farm.servers:
             server.kill()
         for n in range(len(self.farm.servers)):
@@ -217,6 +270,35 @@ class Soak:
         for name, versions in sorted(self.may.items()):
             for part in PARTS if versions else ():
                 self.read_part(name, part, True)
+        for name in self.names_there():
+            run = self.run("names deleted", *self.farm.client, "-delete-cache", name)
+            if run is None or run.code:
+                self.lost(f"{name} cannot be deleted: {run and run.err}")
+        self.nothing_left("after all", names=False)
+        left = [n for n in os.listdir(self.stage.folder) if n.startswith(".")] + os.listdir(self.stage.temporary)
+        if left:
+            self.lost(f"files are left behind: {left[:5]}")
+
+    def listing(self):
+        run = self.stage.run(*self.farm.client, "-list", "cache")
+        if run.code:
+            raise AssertionError(str(run))
+        return run.out
+
+    def names_there(self):
+        return [line.split()[0] for line in self.listing().partition("Named images:")[2].splitlines() if line.startswith("  ")]
+
+    def nothing_left(self, when, names):
+        """What has no name goes when its client has gone; what had one when that was deleted. None but names hold room."""
+        end = time.monotonic() + 60 + GRACE
+        while True:
+            listing = self.listing()
+            used = re.findall(r"used: memory (\S+) of \S+, disk (\S+) of", listing)
+            if len(used) == len(self.farm.servers) and all(memory == "0B" and (names or disk == "0B") for memory, disk in used):
+                return
+            if time.monotonic() > end:
+                return self.lost(f"room is not given back {when}: {listing}")
+            time.sleep(1)
 
     def prepare(self):
         def must(*words):
@@ -234,16 +316,18 @@ class Soak:
 
     def go(self):
         self.prepare()
-        work = [self.inject, self.main_jobs, self.histories] + ([self.named] if self.farm.named else [])
-        threads = [threading.Thread(target=each) for each in work]
+        work = [self.inject, self.main_jobs, self.tile_histories, self.name_histories, self.named]
+        threads = [threading.Thread(target=self.guarded, args=(each,)) for each in work]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
-        self.after_all()
-        for n, server in enumerate(self.farm.servers):
-            if server.process.poll() is not None:
-                self.lost(f"server {n} died by itself: {server.text[-500:]}")
+        self.guarded(self.after_all)
+
+    def says_nothing(self):
+        """What was tried and did not succeed often enough for a run without losses to mean something."""
+        return [f"{what}: {self.good[what]} of {self.count[what]} succeeded" for what in NEEDED
+                if self.good[what] == 0 or 2 * self.good[what] < self.count[what]]
 
 
 def main():
@@ -257,7 +341,6 @@ def main():
     print(f"soak: seed {given.seed}, {given.minutes:g} minutes, {given.servers} servers", flush=True)
     with Stage() as stage:
         farm = Farm(stage, given.servers, given.plain)
-        print(f"replicas: {2 if farm.replicas else 1}, persist: {farm.persist}, named images: {farm.named}", flush=True)
         soak = Soak(stage, farm, given.seed, given.minutes)
         soak.go()
         struck = collections.Counter(f.kind for p in farm.proxies for f in p.done)
@@ -265,13 +348,15 @@ def main():
             proxy.close()
     form = "| {} | {} |" if given.table else "{:34} {}"
     for what, number in sorted(soak.count.items()):
-        print(form.format(what, number))
+        print(form.format(what, f"{number}, of which {soak.good[what]} succeeded" if what in NEEDED else number))
     for kind, number in sorted(struck.items()):
         print(form.format(f"of these struck: {kind}", number))
     print(form.format("losses", len(soak.losses)))
     for example in soak.examples:
         print("an error:", example)
-    return 1 if soak.losses else 0
+    for each in soak.says_nothing():
+        print("too little was proven:", each)
+    return 1 if soak.losses else 2 if soak.says_nothing() else 0
 
 
 if __name__ == "__main__":

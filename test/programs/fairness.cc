@@ -71,8 +71,11 @@ class Client {
       }
       store_->get({}, gets);
       store_->put({}, puts);
-      for (const TileGet& each : gets)
+      for (const TileGet& each : gets) {
         if (!each.got) die(each.got.error());
+        if (!*each.got || !std::ranges::equal((*each.got)->bytes(), tile_.bytes()))
+          die({Errc::corrupt, "a tile was lost, or is another"});
+      }
       for (const TilePut& each : puts)
         if (!each.put) die(each.put.error());
       done.fetch_add(batch, std::memory_order_relaxed);

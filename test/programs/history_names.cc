@@ -74,7 +74,10 @@ class NameClient {
 
  private:
   Call call() const { return Call{}.within(20s); }
-  static std::string text(std::uint64_t name) { return "history" + std::to_string(name); }
+  // Of this run: nobody else's versions are under these names.
+  std::string text(std::uint64_t name) const {
+    return "history-" + options_.given.at("--seed") + "-" + std::to_string(name);
+  }
   void failed(const Error& why) {
     if (why.code == Errc::conflict)
       chronicle_.refused();
