@@ -160,7 +160,7 @@ class NamedFaults(NamedCase):
         # Its turn comes when the dead one's lock has ended.
         end = time.monotonic() + PATIENCE
         while (done := self.put(1)).code and time.monotonic() < end:
-            self.assertIn("dpc:it", done.err)
+            self.assertRegex(done.err, "`(dpc:)?it'")
         self.assertSucceeds(done)
         self.assertEqual(self.read()[0], 1)
         print(f"{self._testMethodName}: {killed} killed", flush=True)
