@@ -177,7 +177,7 @@ net::Task<void> Catalog::unlock(Session& session, native::Unlock m) {
 // The three steps of a version.
 
 net::Task<void> Catalog::pin(Session& session, Call call, native::Pin m) {
-  const auto pinned_already = [this, &m](const Name* name) {
+  const auto pinned_already = [&m](const Name* name) {
     return name && name->pinned && name->pinned->number == m.number && name->pinned->image == m.image;
   };
   Name* name = find(m.name);
