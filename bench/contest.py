@@ -24,6 +24,7 @@ class Sample:
     anonymous: int    # bytes, peak anonymous resident set (sampled every 10 ms)
     wire: int         # bytes over loopback while it ran
     code: int
+    said: str = ""    # on standard error
 
 
 def watch_anonymous(pid, peak, stop):
@@ -56,7 +57,7 @@ def measure(command, environment=None, timeout=3600):
     if process.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}: exit {process.returncode}: {error.decode()[-500:]}")
     return Sample(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, peak[0],
-                  int(LOOPBACK.read_text()) - wire, process.returncode)
+                  int(LOOPBACK.read_text()) - wire, process.returncode, error.decode(errors="replace"))
 
 
 def contest(contestants, rounds, warm_up=True):
