@@ -213,7 +213,8 @@ TEST_F(ReplicasTest, OfTwoServersOneIsEnoughAndTheOtherIsUsedAgain) {
   expect_all(2);
   EXPECT_TRUE(eventually([&] { return said("fewer servers than cache:replicas asks for"); }));
   restart(1);
-  EXPECT_TRUE(eventually([&] { return server(1).tiles == 40; }));
+  EXPECT_TRUE(eventually([&] { return said("each has enough copies again"); }));
+  EXPECT_EQ(server(1).tiles, 40u);
   EXPECT_TRUE(said(name(1) + " is back, restarted: what it held is gone")) << all_said();
   server(0).stop();
   expect_all(2);
@@ -225,7 +226,8 @@ TEST_F(ReplicasTest, AServerThatRestartsEmptyIsFilledAgain) {
   expect_put(1);
   restart(0);
   expect_all(1);
-  EXPECT_TRUE(eventually([&] { return tiles() == 80; }));
+  EXPECT_TRUE(eventually([&] { return said("each has enough copies again"); }));
+  EXPECT_EQ(tiles(), 80u);
   expect_put(2);
   expect_all(2);
   EXPECT_TRUE(eventually([&] { return tiles() == 80; }));
@@ -260,7 +262,9 @@ TEST_F(ReplicasTest, AnotherServerUnderTheSameAddressIsAnotherServer) {
   servers_[0] = std::make_unique<FakeServer>(server_loop_, key(), port);
   expect_all(1);
   EXPECT_TRUE(eventually([&] { return said(name(0) + " has joined"); }));
-  EXPECT_TRUE(eventually([&] { return tiles() == 80; }));
+  // A copy that has arrived counts once its arrival has been told.
+  EXPECT_TRUE(eventually([&] { return said("each has enough copies again"); }));
+  EXPECT_EQ(tiles(), 80u);
   server(1).stop();
   expect_all(1);
 }
