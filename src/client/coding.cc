@@ -83,6 +83,7 @@ void Coding::close_window(double span, Clock::time_point now) {
   if (trying_ && raw && !coding_) trying_ = false;  // nothing was promising after all
   if (patience_ == 0 && pace_.raw > 0) patience_ = first_patience, to_other_ = 0;
   to_other_ -= std::min(to_other_, moved);
+  if (coding_ && coded && pace_.coded > pace_.raw) to_other_ = 0;  // others want the cores by now, perhaps
   if (to_other_ == 0 && patience_ > 0) trying_ = true;
 }
 

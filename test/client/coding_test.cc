@@ -66,6 +66,12 @@ TEST(Coding, ALinkThatBecomesSlowIsNoticed) {
   EXPECT_GT(drill.move(500, 1.0, 0.3), 400);
 }
 
+TEST(Coding, CoresThatAreTakenByOthersAreNoticedAtOnce) {
+  Drill drill;
+  drill.move(4000, 1.0, 0.3);
+  EXPECT_LT(drill.move(100, 1.0, 3.0), 20);
+}
+
 TEST(Coding, AWishIsFollowed) {
   EXPECT_EQ(Drill(Compress::none).move(100, 1.0, 0.1), 0);
   EXPECT_EQ(Drill(Compress::lz4).move(100, 0.0001, 1.0), 100);
