@@ -48,6 +48,16 @@ class FakeServer {
     tasks_.wait();
   }
 
+  // What it holds, by checksum.
+  std::map<TileKey, std::uint64_t> holds() {
+    auto look = [](FakeServer* self) -> net::Task<std::map<TileKey, std::uint64_t>> {
+      std::map<TileKey, std::uint64_t> held;
+      for (const auto& [key, tile] : self->tiles_) held[key] = tile.first;
+      co_return held;
+    };
+    return loop_.run(look(this)).value();
+  }
+
   Misbehaviour bad;
   wire::Attributes attributes;
   std::uint64_t incarnation = 1;

@@ -1,6 +1,8 @@
 // Tiles on several servers, of which some fail, stall, come back, or have no room.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -110,6 +112,15 @@ class ReplicasTest : public testing::Test {
     std::size_t sum = 0;
     for (const auto& each : servers_) sum += each->tiles;
     return sum;
+  }
+  // And none of an older version.
+  bool each_has_two_copies() {
+    std::map<TileKey, std::vector<std::uint64_t>> copies;
+    for (const auto& each : servers_)
+      for (const auto& [key, checksum] : each->holds()) copies[key].push_back(checksum);
+    return copies.size() == 40 && std::all_of(copies.begin(), copies.end(), [](const auto& of) {
+             return of.second.size() >= 2 && std::ranges::count(of.second, of.second[0]) == std::ssize(of.second);
+           });
   }
   template <class Condition>
   bool eventually(Condition condition) {
@@ -425,13 +436,15 @@ TEST_F(ReplicasTest, ReadersAndWritersSurviveServersThatComeAndGo) {
   serve(4);
   open();
   expect_put(1);
-  std::atomic<bool> ending = false;
+  std::atomic<bool> ending = false, pausing = false;
+  std::atomic<int> paused = 0;
   std::vector<std::jthread> threads;
   for (std::uint32_t who = 0; who < 4; ++who)
     threads.emplace_back([&, who] {
-      std::array<std::uint64_t, 10> versions;
-      versions.fill(1);
-      for (std::uint64_t round = 2; !ending; ++round)
+      for (std::uint64_t round = 2; !ending; ++round) {
+        ++paused;
+        while (pausing) std::this_thread::sleep_for(1ms);
+        --paused;
         for (std::uint32_t i = 0; i < 10; ++i) {
           const TileKey key = nth(who * 10 + i);
           const auto done = put_one(store(), call_, key, pattern_tile(heap_, image_spec, key, round));
@@ -441,14 +454,17 @@ TEST_F(ReplicasTest, ReadersAndWritersSurviveServersThatComeAndGo) {
           ASSERT_TRUE(*got);
           ASSERT_EQ(version_of(**got, key), round);
         }
+      }
     });
   for (unsigned n = 0; n < 4; ++n) {
     restart(n);
-    ASSERT_TRUE(eventually([&] { return tiles() >= 80; }));
-    std::this_thread::sleep_for(50ms);
-    EXPECT_TRUE(eventually([&] { return tiles() >= 80; }));
-    // Until each tile has two copies again; told by the count, which only grows while puts are under way.
-    std::this_thread::sleep_for(300ms);
+    std::this_thread::sleep_for(100ms);  // in which they go on
+    pausing = true;
+    EXPECT_TRUE(eventually([&] { return paused == 4; }));
+    EXPECT_TRUE(eventually([&] { return each_has_two_copies(); }));
+    EXPECT_TRUE(store().sync(call_, image_));
+    std::this_thread::sleep_for(200ms);  // until the last answer has been heard
+    pausing = false;
   }
   ending = true;
 }
