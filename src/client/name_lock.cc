@@ -69,7 +69,8 @@ Result<void> NameLock::survey(const Call& call, For what) {
         old_.members.push_back(i);
   }
   const bool begun = std::any_of(answers.begin(), answers.end(), [](const Answer& a) {
-    return !a.state ? a.state.error().code == Errc::corrupt : a.state->pinned != 0;
+    if (!a.state) return a.state.error().code == Errc::corrupt;
+    return a.state->pinned != 0 || (a.state->number != 0 && !a.state->deleted);  // or it has missed the deletion
   });
   if (what == For::deleting && !exists && !begun)
     return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}'{}", name_,

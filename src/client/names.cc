@@ -142,6 +142,7 @@ void tell_name(std::map<std::string, NameLine>& lines, std::map<std::string, nat
   line.name = told.name;
   if (!told.state.holder.empty()) line.writer = told.state.holder;
   line.unfinished = line.unfinished || told.state.pinned > told.state.number;
+  line.deleted = line.deleted || (told.state.number != 0 && !told.state.deleted);  // once the latest is known to be deleted
   native::Register& best = latest_of[told.name];
   if (told.state.number == 0 || later(best, told.state)) return;
   if (later(told.state, best)) {
@@ -192,7 +193,8 @@ Result<Listing> Names::list(const Call& call) {
   for (auto& [name, line] : lines) {
     const native::Register& best = latest_of[name];
     line.keepers = best.record.keepers.size();
-    if (!best.deleted || line.unfinished) out.names.push_back(std::move(line));
+    line.deleted = line.deleted && best.deleted;
+    if (!best.deleted || line.unfinished || line.deleted) out.names.push_back(std::move(line));
   }
   return out;
 }

@@ -49,6 +49,7 @@ struct NameLine {
   std::string name;
   wire::native::NameRecord record;  // of the latest version seen; no image: none was ever finished
   bool unfinished = false;
+  bool deleted = false;         // but some server has missed that, and still keeps what it had
   std::string writer;           // who holds its lock; empty: nobody
   std::uint64_t held_bytes = 0;  // on all servers, all copies
   std::size_t keepers = 0, reached = 0;

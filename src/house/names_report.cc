@@ -40,7 +40,9 @@ std::string server_text(const client::ServerLine& server) {
 std::string name_text(const client::NameLine& name, std::uint64_t now) {
   const auto& record = name.record;
   std::string text = fmt::format("  {}", name.name);
-  if (record.keepers.empty()) {
+  if (name.deleted) {
+    text += "  deleted, which a server has missed: delete it again";
+  } else if (record.keepers.empty()) {
     text += "  no finished version";
   } else {
     text += fmt::format("  {}x{}x{} {}-bit, {} {}, {} cop{}, {} ({} stored), {} old", record.spec.size.w,

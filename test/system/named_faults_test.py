@@ -194,6 +194,26 @@ class NamedFaults(NamedCase):
         self.histories(self.wire_fault)
 
 
+class MissedDeletion(NamedCase):
+    def test_a_server_that_missed_a_deletion_gives_its_room_back(self):
+        for n in range(SERVERS):
+            self.serve("-define", f"cache:persist={self.stage.path(f'kept-{n}')}")
+        self.client = ["-define", hosts(self.servers), "-define", "cache:replicas=3"]
+        self.assertSucceeds(self.put(0))
+        self.servers[2].kill()
+        self.assertSucceeds(self.stage.run(*self.client, "-delete-cache", "it"))
+        self.restart(2)
+        self.assertFailsWith(self.stage.run(*self.client, "dpc:it", "out.png"), "no image is named", output="out.png")
+        listing = self.assertSucceeds(self.stage.run(*self.client, "-list", "cache")).out
+        self.assertRegex(listing, "  it  .*deleted")
+        self.assertSucceeds(self.stage.run(*self.client, "-delete-cache", "it"))
+        listing = self.assertSucceeds(self.stage.run(*self.client, "-list", "cache")).out
+        self.assertIn("Named images: none", listing)
+        self.assertEqual(listing.count(" 0 names"), SERVERS, listing)
+        self.assertEqual(listing.count("disk 0B"), SERVERS, listing)
+        self.assertFailsWith(self.stage.run(*self.client, "-delete-cache", "it"), "no image is named")
+
+
 @unittest.skipUnless(os.geteuid() == 0, "a small file system needs root")
 class FullDisk(NamedCase):
     """The disk under cache:persist is full long before any limit."""
