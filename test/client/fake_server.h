@@ -26,9 +26,10 @@ struct Misbehaviour {
 
 class FakeServer {
  public:
-  FakeServer(net::Loop& loop, net::Psk psk, std::uint16_t port = 0)
-      : loop_(loop), psk_(std::move(psk)), tasks_(loop) {
-    id_ = ImageId::fresh().raw;
+  // It is found by whoever looks for one at the port as soon as it is made: so it has its id and its life from the start.
+  FakeServer(net::Loop& loop, net::Psk psk, std::uint16_t port = 0, wire::native::Id id = ImageId::fresh().raw,
+             std::uint64_t life = 1)
+      : incarnation(life), id_(id), loop_(loop), psk_(std::move(psk)), tasks_(loop) {
     auto opened = net::Listener::open(loop, {.address = "127.0.0.1", .port = port});
     if (!opened) return;
     listener_ = std::move(*opened);
@@ -60,8 +61,8 @@ class FakeServer {
 
   Misbehaviour bad;
   wire::Attributes attributes;
-  std::uint64_t incarnation = 1;
-  wire::native::Id id_{};
+  std::atomic<std::uint64_t> incarnation;
+  const wire::native::Id id_;
   std::atomic<int> sessions = 0, opens = 0, puts = 0, gets = 0, drops = 0, takes = 0, frames = 0;
   std::atomic<std::size_t> tiles = 0;
 

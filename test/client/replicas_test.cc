@@ -54,11 +54,9 @@ class ReplicasTest : public testing::Test {
   void restart(unsigned n) {
     const auto id = server(n).id_;
     const auto port = server(n).port();
-    const auto incarnation = server(n).incarnation + 1;
+    const std::uint64_t incarnation = server(n).incarnation + 1;
     servers_[n]->stop();
-    servers_[n] = std::make_unique<FakeServer>(server_loop_, key(), port);
-    servers_[n]->id_ = id;
-    servers_[n]->incarnation = incarnation;
+    servers_[n] = std::make_unique<FakeServer>(server_loop_, key(), port, id, incarnation);
   }
   TileStore& store() {
     if (!store_) store_ = cluster_store(loop_, heap_, log_, options_);
@@ -255,8 +253,7 @@ TEST_F(ReplicasTest, AListedServerMayBeDownAndJoinLater) {
   EXPECT_TRUE(said("warning: " + name(2) + ": connection refused")) << all_said();
   expect_put(1);
   EXPECT_EQ(server(0).tiles, 40u);
-  servers_[2] = std::make_unique<FakeServer>(server_loop_, key(), port);
-  server(2).id_ = id;
+  servers_[2] = std::make_unique<FakeServer>(server_loop_, key(), port, id);
   EXPECT_TRUE(eventually([&] { return said(name(2) + " has joined"); }));
   open();
   expect_put(1);
