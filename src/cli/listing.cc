@@ -85,6 +85,13 @@ std::string version_text(const ops::Quantum& quantum) {
 std::string list_text(std::string_view what, std::span<const ops::OperatorInfo> operators) {
   if (same_word(what, "operator")) return operators_text(operators);
   if (same_word(what, "define")) return defines_text();
+  if (same_word(what, "format")) {
+    std::string text = "  Format  Read  Write  Names\n";
+    for (const ops::FormatInfo& info : ops::formats())
+      text += fmt::format("  {:<6}  {:<4}  {:<5}  {}\n", info.name, info.reads ? "yes" : "no", info.writes ? "yes" : "no",
+                          fmt::join(info.words, " "));
+    return text;
+  }
   if (same_word(what, "cache")) return "Disk\nDistributed\nMap\nMemory\nPing\n";
   std::string text;
   if (same_word(what, "option"))

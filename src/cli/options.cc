@@ -20,8 +20,8 @@ constexpr std::array<std::string_view, 17> virtual_pixels{
     "mirror",      "none",      "random",          "tile",
     "transparent", "undefined", "vertical-tile",   "vertical-tile-edge",
     "white"};
-constexpr std::array<std::string_view, 7> lists{"cache",  "define",   "operator",     "option",
-                                                "policy", "resource", "virtual-pixel"};
+constexpr std::array<std::string_view, 8> lists{"cache",  "define", "format",   "operator",
+                                                "option", "policy", "resource", "virtual-pixel"};
 constexpr std::array<std::string_view, 11> gravities{"None",      "Center",    "East",      "Forget",
                                                      "NorthEast", "North",     "NorthWest", "SouthEast",
                                                      "South",     "SouthWest", "West"};
@@ -302,6 +302,7 @@ constexpr std::array rows{
               "what lies outside an image; -list virtual-pixel"},
     OptionRow{Section::settings, "antialias", "", 0, true, true, 0, take_nothing, nullptr, no_effect},
     OptionRow{Section::settings, "dither", "METHOD", 1, true, true, 0, take_nothing, nullptr, no_effect},
+    OptionRow{Section::settings, "ping", "", 0, true, true, 0, take_nothing, nullptr, no_effect},
     OptionRow{Section::settings, "regard-warnings", "", 0, true, true, 0, take_nothing, nullptr, no_effect},
     OptionRow{Section::settings, "respect-parentheses", "", 0, true, true, 0, take_nothing, nullptr,
               no_effect},
@@ -328,7 +329,7 @@ constexpr std::array rows{
               "cache: say where each image's pixels are"},
     OptionRow{Section::other, "help", "", 0, true, false, 0, take_help, nullptr, "this text"},
     OptionRow{Section::other, "list", "WHAT", 1, true, false, 0, take_list, a_list,
-              "policy, resource, operator, option, define, virtual-pixel or cache"},
+              "policy, resource, format, operator, option, define, virtual-pixel or cache"},
     OptionRow{Section::other, "monitor", "", 0, true, true, 0, take_monitor, nullptr,
               "tell the progress of work"},
     OptionRow{Section::other, "quiet", "", 0, true, true, 0, take_quiet, nullptr, "no warnings"},

@@ -74,6 +74,7 @@ class Parser {
     const bool plus = text[0] == '+';
     std::string_view name = text.substr(1);
     if (name.starts_with('-')) name.remove_prefix(1);  // --version
+    if (name == "h" && !plus) name = "help";
     const OptionRow* row = option_named(name);
     const ops::OperatorInfo* info = operator_named(plus, name);
     if (row && !(plus ? row->plus : row->minus)) row = nullptr;

@@ -134,8 +134,9 @@ Result<void> work(const Script& script, const house::Config& config, Signals& si
       },
       watch_of(script, *house, voice), passes_of(script, *house, voice));
   const Say say = [&voice](const std::string& text) { voice.line(text); };
+  const Say complain = [&voice](const std::string& text) { voice.complain(text); };
   const Call call = house::call_for(*house, signals.stop());
-  auto done = run_steps(script, workshop, call, config.temporary.string(), say);
+  auto done = run_steps(script, workshop, call, config.temporary.string(), say, complain);
   voice.bar().clear();
   if (!done) return tl::unexpected<Error>(house::explained(*house, call, std::move(done.error())));
   if (script.verbose) tell_totals(*house, from, voice);

@@ -39,8 +39,8 @@ Result<std::size_t> image_number(std::string_view text, std::size_t count) {
 class Runner {
  public:
   Runner(const Script& script, const ops::Workshop& workshop, const Call& call, const std::string& temporary,
-         const Say& say)
-      : script_(script), workshop_(workshop), call_(call), temporary_(temporary), say_(say), lists_(1) {
+         const Say& say, const Say& complain)
+      : script_(script), workshop_(workshop), call_(call), temporary_(temporary), say_(say), complain_(complain), lists_(1) {
     for (const Step& step : script.steps) only_described_ = only_described_ && describes(step);
   }
 
@@ -50,7 +50,9 @@ class Runner {
       SMALTI_CHECK(perform(step));
       SMALTI_CHECK(check_length());
     }
-    return {};
+    if (failed_.empty()) return {};
+    for (std::size_t i = 0; complain_ && i + 1 < failed_.size(); ++i) complain_(failed_[i].what);
+    return pass(std::move(failed_.back()));
   }
 
  private:
@@ -94,8 +96,12 @@ class Runner {
 
   Result<void> read(const Step& step) {
     const auto from = Clock::now();
-    SMALTI_TRY(Pictures pictures,
-               ops::read_pictures(workshop_, call_, step.name, settings_of(step), !only_described_));
+    auto read = ops::read_pictures(workshop_, call_, step.name, settings_of(step), !only_described_);
+    if (!read && only_described_ && call_.alive()) {  // the others can still be described
+      failed_.push_back(std::move(read.error()));
+      return {};
+    }
+    SMALTI_TRY(Pictures pictures, std::move(read));
     if (script_.verbose && !only_described_)
       for (const ops::Picture& picture : pictures)
         say_(fmt::format("{}: read in {:.3f} s", described(ops::facts_of(picture)), seconds_since(from)));
@@ -130,6 +136,7 @@ class Runner {
   }
 
   Result<void> write(const Step& step) {
+    if (!failed_.empty() && current().empty()) return {};
     SMALTI_CHECK(some(step.name));
     const auto from = Clock::now();
     // A picture that is written and then worked on further must not be computed twice.
@@ -199,8 +206,10 @@ class Runner {
   const Call& call_;
   const std::string& temporary_;
   const Say& say_;
+  const Say& complain_;
   std::vector<Pictures> lists_;  // the innermost parenthesis last; never empty
   bool only_described_ = true;   // then no pixel is decoded
+  std::vector<Error> failed_;    // of files that are only described, those that are none
 };
 
 }  // namespace
@@ -226,8 +235,8 @@ Result<std::vector<std::size_t>> select_images(std::string_view indexes, std::si
 }
 
 Result<void> run_steps(const Script& script, const ops::Workshop& workshop, const Call& call,
-                       const std::string& temporary, const Say& say) {
-  return Runner(script, workshop, call, temporary, say).run();
+                       const std::string& temporary, const Say& say, const Say& complain) {
+  return Runner(script, workshop, call, temporary, say, complain).run();
 }
 
 }  // namespace smalti::cli

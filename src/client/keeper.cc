@@ -180,7 +180,8 @@ void Keeper::back(std::uint32_t server) {
   const bool missed = said != said_.end();
   const bool anew = missed && said->second != 0 && said->second != epoch;
   said_.erase(server);
-  log_.line(Level::warning, fmt::format("{} {}{}", fleet_.name(server), missed ? "is back" : "has joined",
+  // One that was slow to answer at first is nothing to warn of.
+  log_.line(missed ? Level::warning : Level::info, fmt::format("{} {}{}", fleet_.name(server), missed ? "is back" : "has joined",
                                         anew ? ", restarted: what it held is gone" : ""));
   clean(server);
 }

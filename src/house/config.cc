@@ -263,7 +263,16 @@ Result<void> apply_define(Draft& draft, std::string_view key, std::string_view v
     if (auto set = row.set(draft, value); !set) return pass(set.error(), fmt::format("-define {}", row.key));
     return {};
   }
-  if (!ours(key)) return {};  // a codec's, which reads it where it is needed
+  if (!ours(key)) {  // a codec's, which reads it where it is needed; unless a letter is wrong
+    static constexpr std::array<std::string_view, 6> spaces{"cache", "registry", "quantum", "input", "jpeg", "tiff"};
+    const std::size_t colon = std::min(key.find(':'), key.size());
+    const auto near = nearest_word(key.substr(0, colon), spaces);
+    const std::string meant = near ? std::string(*near) + std::string(key.substr(colon)) : std::string();
+    for (const Row& row : rows)
+      if (same_word(row.key, meant))
+        return fail(Errc::invalid, fmt::format("unrecognized define `{}': did you mean `{}'?", key, row.key));
+    return {};
+  }
   std::array<std::string_view, rows.size()> known;
   for (std::size_t i = 0; i < rows.size(); ++i) known[i] = rows[i].key;
   return fail(Errc::invalid, fmt::format("unrecognized define `{}'{}", key, did_you_mean(key, known)));

@@ -33,7 +33,8 @@ Psk::Psk(Secret secret) : derived_(std::make_shared<Derived>(std::move(secret)))
 Result<std::span<const std::byte, psk_bytes>> Psk::key() const {
   Derived& own = *derived_;
   if (own.secret.empty())
-    return fail(Errc::invalid, "no shared secret is set; set cache:shared-secret in policy.xml");
+    return fail(Errc::invalid, "no shared secret is set; give every host the same: <policy domain=\"cache\" name=\"shared-secret\" "
+                               "value=\"PASSPHRASE\"/> in /etc/smalti/policy.xml or ~/.config/smalti/policy.xml");
   std::call_once(own.once, [&own] {
     const std::string_view text = own.secret.reveal();
     own.good = EVP_PBE_scrypt(text.data(), text.size(), reinterpret_cast<const unsigned char*>(salt.data()),

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "ops/foresight.h"
+#include "ops/op_geometry.h"
 #include "ops/op_settings.h"
 #include "policy/words.h"
 
@@ -160,7 +162,7 @@ Result<void> save_jpeg(const Encode& job) {
   const bool passes = interlaced(job.settings);
   Sink sink{job, {}, 0, 0};
   return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
-    return vips_jpegsave_target(image, target, "Q", std::max(quality.value_or(92), 1), "subsample-mode", colors,
+    return vips_jpegsave_target(image, target, "Q", std::max(quality.value_or(job.quality ? job.quality : 92), 1), "subsample-mode", colors,
                                 "interlace", passes ? TRUE : FALSE, nullptr);
   });
 }
@@ -179,13 +181,32 @@ Result<void> save_png(const Encode& job) {
   Sink sink{job, png_page(job), 33, 0};  // behind signature and IHDR
   return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
     return vips_pngsave_target(image, target, "compression", level, "filter", filter, "interlace",
-                               passes ? TRUE : FALSE, nullptr);
+                               passes ? TRUE : FALSE, "palette", job.word == "png8" ? TRUE : FALSE, nullptr);
   });
 }
 
+namespace {
+
+// -define tiff:tile-geometry=WxH; a pyramid is always of tiles. Empty: strips.
+Result<Extent> tile_of(const Encode& job) {
+  const std::string_view text = setting(job.settings, "tiff:tile-geometry");
+  if (text.empty()) return job.word == "ptif" ? Extent{256, 256} : Extent{};
+  SMALTI_TRY(const Geometry geometry, parse_geometry("-define tiff:tile-geometry", text));
+  const double w = geometry.w.value_or(0), h = geometry.h.value_or(w);
+  constexpr double most = 8192;
+  if (w < 16 || h < 16 || w > most || h > most || std::fmod(w, 16) != 0 || std::fmod(h, 16) != 0)
+    return fail(Errc::invalid, fmt::format("-define tiff:tile-geometry={}: both sides are multiples of 16, up to {}",
+                                           text, most));
+  return Extent{static_cast<std::uint32_t>(w), static_cast<std::uint32_t>(h)};
+}
+
+}  // namespace
+
 Result<void> save_tiff(const Encode& job) {
   SMALTI_TRY(const auto quality, quality_of(job.settings));
-  const std::string_view packing = setting(job.settings, "compress");
+  const std::string_view asked = setting(job.settings, "compress");
+  const std::string_view packing = asked.empty() ? job.packing : asked;
+  SMALTI_TRY(const Extent tile, tile_of(job));
   const std::array<std::pair<std::string_view, VipsForeignTiffCompression>, 9> packings{
       {{"", VIPS_FOREIGN_TIFF_COMPRESSION_NONE},
        {"none", VIPS_FOREIGN_TIFF_COMPRESSION_NONE},
@@ -209,7 +230,17 @@ Result<void> save_tiff(const Encode& job) {
     return vips_tiffsave_target(image, target, "compression", found->second, "Q",
                                 std::max(quality.value_or(92), 1), "bigtiff", big ? TRUE : FALSE, "predictor",
                                 VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, "page-height", job.page_height,
-                                nullptr);
+                                "tile", tile.empty() ? FALSE : TRUE, "tile-width",
+                                static_cast<int>(tile.empty() ? 128 : tile.w), "tile-height",
+                                static_cast<int>(tile.empty() ? 128 : tile.h), "pyramid",
+                                job.word == "ptif" ? TRUE : FALSE, nullptr);
+  });
+}
+
+Result<void> save_gif(const Encode& job) {
+  Sink sink{job, {}, 0, 0};
+  return run_save(job, sink, [&](VipsImage* image, VipsTarget* target) {
+    return vips_gifsave_target(image, target, "page-height", job.page_height, nullptr);
   });
 }
 

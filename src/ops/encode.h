@@ -27,12 +27,15 @@ struct Encode {
   OutFile& file;
   FlowPtr flow;
   std::string what;  // "writing out.png"
+  int quality = 0;           // that the picture came in, where -quality is not set; 0: none
+  std::string_view packing;  // likewise, where -compress is not set; empty: none
 };
 
 Result<void> save_jpeg(const Encode&);
 Result<void> save_png(const Encode&);
 Result<void> save_tiff(const Encode&);
 Result<void> save_webp(const Encode&);
+Result<void> save_gif(const Encode&);
 Result<void> save_pnm(const Encode&);
 
 // -quality: nullopt where it is not set; Errc::invalid where it is no number of 0 to 100.

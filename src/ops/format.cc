@@ -53,7 +53,7 @@ std::span<const FormatRow> format_table() {
        save_jpeg,
        {.cmyk = true, .interlaced = true, .most_side = 65500}},
       {"PNG",
-       {"png"},
+       {"png", "png8", "png24", "png32", "png48", "png64"},
        is_png,
        probe_png,
        open_png,
@@ -65,7 +65,7 @@ std::span<const FormatRow> format_table() {
        probe_tiff,
        open_tiff,
        save_tiff,
-       {.alpha = true, .cmyk = true, .wide = true, .extra = true, .pages = true, .most_side = 0x7FFFFFFF}},
+       {.alpha = true, .cmyk = true, .wide = true, .extra = true, .pages = true, .rewinds = true, .most_side = 0x7FFFFFFF}},
       {"WEBP",
        {"webp"},
        is_webp,
@@ -87,7 +87,13 @@ std::span<const FormatRow> format_table() {
        nullptr,
        save_pnm,
        {.alpha = true, .cmyk = true, .wide = true, .extra = true, .most_side = 0x7FFFFFFF}},
-      {"GIF", {"gif"}, is_gif, probe_gif, open_gif, nullptr, {}},
+      {"GIF",
+       {"gif"},
+       is_gif,
+       probe_gif,
+       open_gif,
+       save_gif,
+       {.alpha = true, .pages = true, .most_side = 65535, .held_bytes = 12}},
       {"JP2", {"jp2", "j2k", "jpc"}, is_jp2, probe_jp2, open_jp2, nullptr, {}},
   };
   return table;
@@ -119,6 +125,13 @@ std::string names(bool (*wanted)(const FormatRow&)) {
   return out;
 }
 }  // namespace
+
+std::vector<FormatInfo> formats() {
+  std::vector<FormatInfo> infos;
+  for (const FormatRow& row : format_table())
+    infos.push_back({row.name, row.words, row.is != nullptr || format_named("pnm")->save == row.save, row.save != nullptr});
+  return infos;
+}
 
 std::string readable_formats() {
   return names([](const FormatRow& row) { return row.is != nullptr; });

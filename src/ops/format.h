@@ -22,6 +22,8 @@ struct Leaf {
   std::string_view cure;                // how to write it so that it does not
   Rect page;                            // canvas (0x0: none told) and offset
   std::string_view variant;             // the format's name where it has several (PPM, PGM); else empty
+  int quality = 0;                      // of a JPEG, as its quantisation tells; 0: not told
+  std::string_view packing;             // how a TIFF is compressed, as -compress says it; empty: not told
 };
 
 struct Decode {
@@ -41,6 +43,7 @@ struct Takes {
   bool extra = false;            // channels beyond colour and alpha
   bool pages = false;            // several pictures, of one size and kind
   bool interlaced = false;       // in passes of growing detail
+  bool rewinds = false;          // goes back in the file
   std::uint32_t most_side = 0;   // pixels
   std::uint64_t held_bytes = 0;  // bytes a pixel that the encoder keeps of the whole image
 };

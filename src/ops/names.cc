@@ -44,6 +44,19 @@ std::optional<std::int64_t> number(std::string_view text) {
 
 }  // namespace
 
+std::string_view foreign_prefix(std::string_view name) {
+  // A file's name may hold a colon; these words before one are meant.
+  static constexpr std::string_view words[] = {
+      "avif", "bmp",  "bmp3", "caption", "clip", "cmyk", "dng",   "eps",     "exr",  "fd",   "fractal", "gray",
+      "hald", "heic", "histogram", "http", "https", "ico", "inline", "json", "jxl",  "label", "logo", "magick",
+      "map",  "miff", "mpc",  "mpr",  "netscape", "pango", "pattern", "pcx", "pdf", "plasma", "ps", "psd", "rgb",
+      "rgba", "rose", "show", "sparse-color", "svg", "tga", "text", "tile", "txt", "wizard", "win", "x", "xmp",
+      "xpm", "yaml", "ycbcr", "yuv"};
+  const std::string word = lower(name.substr(0, std::min(name.find(':'), name.size())));
+  if (word.size() == name.size() || std::find(std::begin(words), std::end(words), word) == std::end(words)) return {};
+  return name.substr(0, word.size());
+}
+
 PictureName parse_name(std::string_view name, bool literal) {
   PictureName out;
   if (literal) {

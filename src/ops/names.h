@@ -21,6 +21,9 @@ struct PictureName {
 // `literal`: a file of exactly this name exists, so that brackets belong to it.
 PictureName parse_name(std::string_view name, bool literal);
 
+// "svg" of "svg:drawing", where that is a format of ImageMagick's and none of ours; else empty.
+std::string_view foreign_prefix(std::string_view name);
+
 // Which of `count` pictures "2", "1-3", "0,2", "-1" or "3-0" select, in that order. Fails with Errc::invalid
 // on anything else, and where a number is beyond the last.
 Result<std::vector<std::uint32_t>> select_scenes(std::string_view select, std::uint32_t count,

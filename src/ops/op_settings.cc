@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -74,6 +75,15 @@ std::vector<std::uint16_t> level(std::uint16_t value, const PictureState& state)
 std::string_view setting(const Settings& settings, std::string_view name) {
   const auto at = settings.find(name);
   return at == settings.end() ? std::string_view{} : std::string_view(at->second);
+}
+
+std::string temporary_folder(const Settings& settings) {
+  for (const char* name : {"registry:temporary-path", "temporary-path"})
+    if (const auto found = settings.find(std::string_view(name)); found != settings.end())
+      return found->second;
+  for (const char* name : {"MAGICK_TEMPORARY_PATH", "TMPDIR"})
+    if (const char* value = std::getenv(name); value && *value) return value;
+  return "/tmp";
 }
 
 Result<Color> background_of(const Settings& settings) {

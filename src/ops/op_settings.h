@@ -1,6 +1,7 @@
 // What the settings in force mean for an operator. Private to ops/.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "ops/op_color.h"
@@ -11,6 +12,9 @@ namespace smalti::ops {
 
 // The setting's value, or "" where it is not set.
 std::string_view setting(const Settings&, std::string_view name);
+
+// Where temporary files are made.
+std::string temporary_folder(const Settings&);
 
 Result<Color> background_of(const Settings&);  // white where it is not set
 

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
+#include <vector>
 
 namespace smalti::ops {
 
@@ -43,7 +45,29 @@ std::string hidden_name(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<OutFile>> OutFile::create(const std::string& path) {
+// What seeks into a pipe writes into an unnamed file first.
+Result<void> OutFile::gather_in(const std::string& folder) {
+  if (folder.empty() || ::lseek(fd_, 0, SEEK_CUR) >= 0) return {};
+  const int file = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (file < 0) return keep(fmt::format(": no temporary file can be made in '{}'", folder), errno);
+  pipe_ = std::exchange(fd_, file);
+  return {};
+}
+
+Result<void> OutFile::pour() {
+  const int from = fd_;
+  std::vector<std::byte> buffer(1 << 18);
+  if (::lseek(from, 0, SEEK_SET) < 0) return keep("", errno);
+  for (;;) {
+    const std::int64_t got = read(buffer);
+    if (got <= 0) return state_;
+    fd_ = pipe_;
+    (void)write(std::span(buffer).first(static_cast<std::size_t>(got)));
+    fd_ = from;
+  }
+}
+
+Result<std::unique_ptr<OutFile>> OutFile::create(const std::string& path, const std::string& gather) {
   const auto refuse = [&](std::string_view what, int sys) {
     return fail(Errc::io, fmt::format("unable to write image '{}'{}", path, what), sys);
   };
@@ -53,6 +77,7 @@ Result<std::unique_ptr<OutFile>> OutFile::create(const std::string& path) {
     if (out < 0) return refuse("", errno);
     std::unique_ptr<OutFile> file(new OutFile(out, "standard output"));
     file->direct_ = true;
+    SMALTI_CHECK(file->gather_in(gather));
     return file;
   }
   const std::string target = resolved(path);
@@ -65,6 +90,7 @@ Result<std::unique_ptr<OutFile>> OutFile::create(const std::string& path) {
     if (out < 0) return refuse("", errno);
     std::unique_ptr<OutFile> file(new OutFile(out, target));
     file->direct_ = true;
+    SMALTI_CHECK(file->gather_in(gather));
     return file;
   }
   const std::string folder = folder_of(target);
@@ -84,6 +110,7 @@ Result<std::unique_ptr<OutFile>> OutFile::create(const std::string& path) {
 
 OutFile::~OutFile() {
   if (fd_ >= 0) ::close(fd_);
+  if (pipe_ >= 0) ::close(pipe_);
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
@@ -129,6 +156,7 @@ Result<void> OutFile::name_it() {
 
 Result<void> OutFile::commit() {
   if (!state_) return state_;
+  if (pipe_ >= 0) SMALTI_CHECK(pour());
   if (!direct_ && temporary_.empty()) SMALTI_CHECK(name_it());
   const int fd = std::exchange(fd_, -1);
   // Some file systems tell only now that the disk is full.

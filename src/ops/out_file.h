@@ -19,7 +19,8 @@ class OutFile {
   // `path` "-" is standard output. A target that is no regular file (a device, a pipe) is written directly. A
   // symbolic link stays one: what it points to is replaced. Fails with io when the folder or an existing
   // target cannot be written.
-  static Result<std::unique_ptr<OutFile>> create(const std::string& path);
+  // `gather`: a folder in which what goes to a pipe is gathered until it is whole, for who seeks; or empty.
+  static Result<std::unique_ptr<OutFile>> create(const std::string& path, const std::string& gather = {});
   ~OutFile();
   OutFile(const OutFile&) = delete;
   OutFile& operator=(const OutFile&) = delete;
@@ -39,11 +40,14 @@ class OutFile {
   OutFile(int fd, std::string target) : fd_(fd), target_(std::move(target)) {}
   Result<void> keep(std::string what, int sys);
   Result<void> name_it();
+  Result<void> gather_in(const std::string& folder);
+  Result<void> pour();
 
   int fd_;
   std::string target_;     // as asked for, links resolved
   std::string temporary_;  // its name until commit; empty: it has none
   bool direct_ = false;    // no temporary file: the target itself is open
+  int pipe_ = -1;          // where all goes in the end, while fd_ is a file without a name
   Result<void> state_;
 };
 

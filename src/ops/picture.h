@@ -158,6 +158,14 @@ struct OperatorInfo {
 };
 std::vector<OperatorInfo> operators();
 
+// A picture format, for -list: "JPEG", and the suffixes and prefixes that name it.
+struct FormatInfo {
+  std::string_view name;
+  std::vector<std::string_view> words;
+  bool reads = false, writes = false;
+};
+std::vector<FormatInfo> formats();
+
 // "libvips 8.14.1", for -version.
 std::string library_version();
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <limits>
 
 #include "smalti/base/checked.h"
@@ -44,6 +46,53 @@ std::uint64_t coefficient_bytes(const Bytes& bytes, std::uint64_t frame, const L
   return 2 * samples;
 }
 
+// The quantisation that the JPEG standard suggests, of brightness and of colour. Encoders scale it by quality.
+constexpr std::array<std::uint8_t, 64> suggested[2] = {
+    {16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,  14, 13, 16, 24, 40,  57,
+     69, 56, 14, 17, 22,  29,  51,  87,  80, 62, 18, 22, 37,  56,  68,  109, 103, 77, 24, 35, 55, 64,
+     81, 104, 113, 92, 49, 64, 78,  87,  103, 121, 120, 101, 72, 92, 95, 98,  112, 100, 103, 99},
+    {17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99,
+     99, 99, 47, 66, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+     99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99}};
+
+std::uint32_t sum_at(int quality, std::size_t table) {
+  const std::uint32_t scale = static_cast<std::uint32_t>(quality < 50 ? 5000 / quality : 200 - 2 * quality);
+  std::uint32_t sum = 0;
+  for (const std::uint32_t step : suggested[table]) sum += std::clamp((step * scale + 50) / 100, 1u, 255u);
+  return sum;
+}
+
+// The steps of a file's tables added up, brightness first; 0: there is no such table.
+using Steps = std::array<std::uint32_t, 2>;
+
+void take_tables(const Bytes& bytes, std::uint64_t at, std::uint64_t end, Steps& steps) {
+  while (at < end) {
+    const std::uint8_t kind = bytes.u8(at++).value_or(0xFF);
+    const std::uint64_t wide = (kind >> 4) != 0 ? 2 : 1, table = kind & 15;
+    if (end - at < 64 * wide || table > 3) return;
+    std::uint32_t sum = 0;
+    for (std::uint64_t i = 0; i < 64; ++i)
+      sum += wide == 2 ? bytes.u16(at + 2 * i).value_or(0) : bytes.u8(at + i).value_or(0);
+    if (table < steps.size()) steps[table] = sum;
+    at += 64 * wide;
+  }
+}
+
+// The quality whose tables are nearest to these; 0 without tables.
+int quality_of(const Steps& steps) {
+  int best = 0;
+  std::uint32_t least = 0xFFFFFFFF;
+  for (int quality = 100; quality >= 1; --quality) {
+    std::uint32_t off = 0;
+    for (std::size_t table = 0; table < steps.size(); ++table) {
+      const std::uint32_t sum = sum_at(quality, table);
+      if (steps[table] != 0) off += sum > steps[table] ? sum - steps[table] : steps[table] - sum;
+    }
+    if (off < least) least = off, best = quality;
+  }
+  return steps[0] == 0 ? 0 : best;
+}
+
 }  // namespace
 
 // Walks the markers to the first scan. A header that we cannot follow is left to the decoder, which may.
@@ -52,6 +101,7 @@ Result<std::vector<Leaf>> probe_jpeg(const InputFile& file) {
   Leaf leaf;
   std::uint64_t frame = 0;
   std::uint8_t components = 0, kind = 0;
+  Steps steps{};
   for (std::uint64_t at = 2; at + 4 <= file.size();) {
     const auto ff = bytes.u8(at), marker = bytes.u8(at + 1);
     if (!ff || !marker || *ff != 0xFF) break;
@@ -71,7 +121,9 @@ Result<std::vector<Leaf>> probe_jpeg(const InputFile& file) {
       leaf.width = *wide;
       components = *count;
     }
+    if (*marker == 0xDB) take_tables(bytes, at + 4, at + 2 + *length, steps);
     if (*marker == 0xDA) {
+      leaf.quality = quality_of(steps);
       const std::uint8_t in_scan = bytes.u8(at + 4).value_or(0);
       if (frame != 0 && (progressive(kind) || in_scan < components)) {
         leaf.held = coefficient_bytes(bytes, frame, leaf, components);

@@ -138,8 +138,26 @@ std::optional<Directory> Reader::directory(std::uint64_t at) const {
   return out;
 }
 
+// JPEG is not among them: it would lose once more.
+std::string_view packing_word(std::uint64_t number) {
+  switch (number) {
+    case 5:
+      return "LZW";
+    case 8:
+    case 32946:
+      return "Zip";
+    case 32773:
+      return "RLE";
+    case 50000:
+      return "Zstd";
+    default:
+      return {};
+  }
+}
+
 Leaf leaf_of(const Directory& directory) {
   Leaf leaf;
+  leaf.packing = packing_word(directory.packing);
   leaf.width = directory.width;
   leaf.height = directory.height;
   const auto offset = [](double inches, double a_unit) {

@@ -11,6 +11,7 @@
 #include "ops/metadata.h"
 #include "ops/named.h"
 #include "ops/names.h"
+#include "ops/op_settings.h"
 #include "ops/picture.h"
 #include "ops/row_stream.h"
 #include "ops/state.h"
@@ -22,15 +23,6 @@ namespace {
 
 // Decoders that keep less than this are taken for streaming ones.
 constexpr std::uint64_t slight = 8u << 20;
-
-std::string temporary_folder(const Settings& settings) {
-  for (const char* name : {"registry:temporary-path", "temporary-path"})
-    if (const auto found = settings.find(std::string_view(name)); found != settings.end())
-      return found->second;
-  for (const char* name : {"MAGICK_TEMPORARY_PATH", "TMPDIR"})
-    if (const char* value = std::getenv(name); value && *value) return value;
-  return "/tmp";
-}
 
 // By reference, since the call that fills `image` stands beside it.
 Result<VipsPtr> step(int failed, VipsImage*& image, std::string_view what) {
@@ -138,6 +130,8 @@ void describe(PictureState& state, const Source& source, const Leaf& leaf, std::
   state.file = source.several ? fmt::format("{}[{}]", source.file->name(), scene) : source.file->name();
   state.format = leaf.variant.empty() ? source.format.name : leaf.variant;
   state.scene = scene;
+  state.quality = leaf.quality;
+  state.packing = leaf.packing;
   state.file_bytes = source.file->size();
 }
 
@@ -227,6 +221,11 @@ Result<std::vector<Picture>> read_pictures(const Workshop& workshop, const Call&
     SMALTI_TRY(Picture opened, open_named(workshop, call, parsed.path, parsed.select));
     return std::vector<Picture>{std::move(opened)};
   }
+  const std::string_view foreign = foreign_prefix(name);
+  if (!foreign.empty() && ::access(name.c_str(), F_OK) != 0)
+    return fail(Errc::unsupported, fmt::format("unable to open image '{}': '{}:' is no format that can be read; known "
+                                               "are {}, and canvas:, xc: and gradient:",
+                                               name, foreign, readable_formats()));
   SMALTI_TRY(auto file, InputFile::open(call, parsed.path, temporary_folder(settings)));
   SMALTI_TRY(const FormatRow* format, recognise(*file, parsed.prefix));
   SMALTI_TRY(const std::vector<Leaf> leaves, format->leaves(*file));

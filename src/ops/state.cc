@@ -18,6 +18,8 @@ PictureState PictureState::with(VipsPtr pixels) const {
   next.linear = linear;
   next.depth = depth;
   next.page = page;
+  next.quality = quality;
+  next.packing = packing;
   next.file = file;
   next.format = format;
   next.scene = scene;

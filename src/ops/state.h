@@ -32,6 +32,8 @@ struct PictureState {
   bool linear = false;      // three colours in linear light (-colorspace RGB), not gamma-coded
   std::uint32_t depth = 8;  // bits a sample of the file to be written
   Rect page;                // canvas (0x0: none set), and where the image lies on it
+  int quality = 0;          // of the JPEG that it came as; 0: of none
+  std::string packing;      // how the TIFF that it came as is compressed, as -compress says it; or empty
   std::string file;         // as named on the command line
   std::string format;       // "JPEG"
   std::uint32_t scene = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "ops/encode.h"
 #include "ops/foresight.h"
@@ -33,6 +34,11 @@ struct Target {
 
 Result<Target> target_of(const std::string& name, const PictureState& state) {
   const PictureName parsed = parse_name(name, false);
+  if (const std::string_view word = foreign_prefix(name); !word.empty())
+    return fail(Errc::unsupported,
+                fmt::format("unable to write image '{}': '{}:' is no format that can be written; formats that can be "
+                            "written are {} (a file of that very name: './{}')",
+                            name, word, writable_formats(), name));
   Target out;
   out.path = parsed.select.empty() ? parsed.path : fmt::format("{}[{}]", parsed.path, parsed.select);
   out.word = parsed.prefix.empty() ? suffix_of(out.path) : parsed.prefix;
@@ -88,6 +94,20 @@ Result<VipsPtr> gray_as_rgb(const VipsPtr& image, const std::string& what) {
   return made;
 }
 
+// What the names png24, png32, png48 and png64 ask for; png8 is the encoder's to make.
+struct PngKind {
+  int bits = 0;               // a sample; 0: as the picture has
+  std::optional<bool> alpha;  // then colours, too
+};
+PngKind png_kind(std::string_view word) {
+  if (word == "png24") return {8, false};
+  if (word == "png32") return {8, true};
+  if (word == "png48") return {16, false};
+  if (word == "png64") return {16, true};
+  if (word == "png8") return {8, {}};
+  return {};
+}
+
 struct Ready {
   VipsPtr image;
   bool alpha = false;
@@ -107,10 +127,18 @@ Result<Ready> prepare(const Workshop& workshop, const Target& target, const Pict
   } else if (state.linear || (type == VIPS_INTERPRETATION_CMYK && !takes.cmyk)) {
     SMALTI_TRY(state, to_colorspace(state, "sRGB", quantum));
   }
-  const int bits = takes.wide && picture.depth > 8 ? 16 : 8;
+  const PngKind png = png_kind(target.word);
+  const int bits = png.bits ? png.bits : takes.wide && picture.depth > 8 ? 16 : 8;
   SMALTI_TRY(VipsPtr image, to_depth(state.image, bits));
+  if (png.alpha && image->Bands < 3) {
+    SMALTI_TRY(image, with_three_colors(image, state.alpha));
+  }
+  if (png.alpha.value_or(false) && !state.alpha) {
+    SMALTI_TRY(image, with_opaque_alpha(image));
+    state.alpha = true;
+  }
   const int colors = colors_of(image.get());
-  const bool alpha = state.alpha && takes.alpha;
+  const bool alpha = state.alpha && takes.alpha && png.alpha.value_or(true);
   const int most = takes.extra && (takes.alpha || !state.alpha) ? image->Bands : colors + (alpha ? 1 : 0);
   if (image->Bands > most) {
     SMALTI_TRY(image, first_bands(image, most, what));
@@ -129,6 +157,11 @@ Result<Ready> prepare(const Workshop& workshop, const Target& target, const Pict
   return Ready{std::move(tagged), alpha};
 }
 
+// Where a pipe's picture is gathered, of a format whose encoder goes back and forth; empty: of all others.
+std::string rewinds_in(const Target& target, const Settings& settings) {
+  return target.format->takes.rewinds ? temporary_folder(settings) : std::string();
+}
+
 // What an encoder cannot take is refused before a file is made.
 Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const VipsImage* image,
                            const Settings& settings) {
@@ -139,7 +172,10 @@ Result<Hold> check_encoder(const Workshop& workshop, const Target& target, const
                 fmt::format("unable to write image '{}': {} pictures are at most {} pixels a side, and this "
                             "is {}x{} (write TIFF or PNG)",
                             target.path, target.format->name, takes.most_side, w, h));
-  std::uint64_t held = product(w, h, takes.held_bytes);
+  constexpr std::uint64_t to_number_colors = 12;  // bytes a pixel
+  std::uint64_t held = product(w, h, target.word == "png8" ? to_number_colors : takes.held_bytes);
+  // The smaller pictures of a pyramid wait for the large one.
+  if (target.word == "ptif") held += VIPS_IMAGE_SIZEOF_IMAGE(const_cast<VipsImage*>(image)) / 3;
   // Whoever writes rows out of order, or scan after scan, has them all first: in 16 bits a sample at most.
   if (takes.interlaced && interlaced(settings))
     held += product(w, h, 2 * static_cast<std::uint64_t>(image->Bands));
@@ -199,13 +235,13 @@ Result<void> write_picture(const Workshop& workshop, const Call& call, const Pic
   const std::string what = fmt::format("writing '{}'", target.path);
   SMALTI_TRY(const Ready ready, prepare(workshop, target, state, settings, what));
   SMALTI_TRY(const Hold hold, check_encoder(workshop, target, ready.image.get(), settings));
-  SMALTI_TRY(const auto file, OutFile::create(target.path));
+  SMALTI_TRY(const auto file, OutFile::create(target.path, rewinds_in(target, settings)));
   if (state.flow) {
     state.flow->take();
     state.flow->adopt(call);
   }
   const Encode job{workshop,    call,     ready.image, ready.alpha, state.page, 0,
-                   target.word, settings, *file,       state.flow,  what};
+                   target.word, settings, *file,       state.flow,  what,       state.quality, state.packing};
   SMALTI_CHECK(target.format->save(job));
   SMALTI_CHECK(file->commit());
   pass.told();
@@ -298,14 +334,14 @@ Result<bool> write_pages(const Workshop& workshop, const Call& call, std::span<c
              taken(vips_arrayjoin(each.data(), &out, static_cast<int>(each.size()), "across", 1, nullptr),
                    out, what));
   foresee_pages(joined, pages);
-  SMALTI_TRY(const auto file, OutFile::create(target.path));
+  SMALTI_TRY(const auto file, OutFile::create(target.path, rewinds_in(target, settings)));
   for (const Picture& picture : pictures)
     if (const auto& flow = picture.state().flow) {
       flow->take();
       flow->adopt(call);
     }
   const Encode job{workshop,    call,     joined, first.alpha, first.page, pages[0]->Ysize,
-                   target.word, settings, *file,  first.flow,  what};
+                   target.word, settings, *file,  first.flow,  what,       first.quality, first.packing};
   SMALTI_CHECK(named_by_its_page(target.format->save(job), pictures, what));
   SMALTI_CHECK(file->commit());
   return true;

@@ -235,6 +235,10 @@ class Pictures(StageCase):
         run = self.stage.run("-limit", "memory", "4MiB", "all.webp", "-negate", "out.png")
         self.assertFailsWith(run, "all.webp", "memory", output="out.png")
 
+    def test_a_pyramid_that_memory_does_not_hold_is_refused(self):
+        run = self.stage.run("-limit", "memory", "4MiB", photograph(), "ptif:out.tif")
+        self.assertFailsWith(run, "out.tif", "memory limit", output="out.tif")
+
     def test_an_unwritable_output(self):
         self.assertFailsWith(self.stage.run(photograph(), "-negate", "nowhere/out.png"), "nowhere")
 

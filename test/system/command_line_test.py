@@ -145,6 +145,70 @@ class Words(StageCase):
         self.assertSucceeds(run)
         self.assertEqual(run.out, "JPEG 3840x2400 8\n")
 
+    def test_identify_goes_on_past_what_is_no_picture(self):
+        pathlib.Path(self.stage.path("empty.jpg")).write_bytes(b"")
+        run = self.stage.run("identify", "missing.jpg", photograph(), "empty.jpg")
+        self.assertEqual(run.code, 1, run)
+        self.assertIn("JPEG 3840x2400", run.out)
+        self.assertRegex(run.err, r"missing\.jpg(.|\n)*empty\.jpg")
+
+    def test_list_format_tells_what_can_be_read_and_written(self):
+        run = self.stage.run("-list", "format")
+        self.assertSucceeds(run)
+        self.assertRegex(run.out, r"(?m)^ *JPEG +yes +yes +jpg ")
+        self.assertRegex(run.out, r"(?m)^ *JP2 +yes +no ")
+
+    def test_a_sequence_is_joined(self):
+        for name, words in (("below.png", ("-append",)), ("beside.png", ("+append",))):
+            self.assertSucceeds(self.stage.run("-size", "30x10", "xc:red", "-size", "10x20", "xc:blue", *words, name))
+        run = self.stage.run("identify", "-format", "%wx%h ", "below.png", "beside.png")
+        self.assertEqual(run.out, "30x30 40x20 ", run)
+
+    def test_png_takes_its_kind_from_the_prefix(self):
+        kinds = {"png8": "8-bit sRGB", "png24": "8-bit sRGB", "png32": "8-bit sRGB", "png48": "16-bit sRGB", "png64": "16-bit sRGB"}
+        for word, facts in kinds.items():
+            out = f"{word}:{word}.png"
+            self.assertSucceeds(self.stage.run("-size", "20x10", "gradient:red-blue", out.upper().replace(".PNG", ".png")))
+            run = self.stage.run("identify", f"{word.upper()}.png")
+            self.assertIn(f"PNG 20x10 20x10+0+0 {facts}", run.out, run)
+            kind = pathlib.Path(self.stage.path(f"{word.upper()}.png")).read_bytes()[25]
+            self.assertEqual(kind, {"png8": 3, "png32": 6, "png64": 6}.get(word, 2), word)
+
+    def test_a_jpeg_keeps_its_quality_and_a_tiff_its_compression(self):
+        def size(name):
+            return pathlib.Path(self.stage.path(name)).stat().st_size
+        small = ("-resize", "400x")
+        for quality in (30, 75, 98):
+            self.assertSucceeds(self.stage.run(photograph(), *small, "-quality", str(quality), "in.jpg"))
+            self.assertSucceeds(self.stage.run("in.jpg", "kept.jpg"))
+            self.assertSucceeds(self.stage.run("in.jpg", "-quality", str(quality), "told.jpg"))
+            self.assertEqual(size("kept.jpg"), size("told.jpg"), quality)
+        self.assertSucceeds(self.stage.run(photograph(), *small, "plain.tif"))
+        self.assertSucceeds(self.stage.run(photograph(), *small, "-compress", "LZW", "in.tif"))
+        self.assertSucceeds(self.stage.run("in.tif", "kept.tif"))
+        self.assertEqual(size("kept.tif"), size("in.tif"))
+        self.assertLess(size("kept.tif"), size("plain.tif"))
+
+    def test_a_tiff_goes_through_a_pipe(self):
+        self.assertSucceeds(self.stage.run("-size", "300x200", "gradient:red-blue", "file.tif"))
+        process = self.stage.start("-size", "300x200", "gradient:red-blue", "tiff:-", text=False)
+        out, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(out, pathlib.Path(self.stage.path("file.tif")).read_bytes())
+
+    def test_a_tiff_of_tiles_and_a_pyramid(self):
+        self.assertSucceeds(self.stage.run(photograph(), "-define", "tiff:tile-geometry=256x128", "tiled.tif"))
+        self.assertSucceeds(self.stage.run(photograph(), "ptif:pyramid.tif"))
+        run = self.stage.run("identify", "-format", "%wx%h ", "tiled.tif", "pyramid.tif")
+        self.assertRegex(run.out, r"^3840x2400 3840x2400 1920x1200 960x600 ", run)
+        bad = self.stage.run(photograph(), "-define", "tiff:tile-geometry=100x100", "bad.tif")
+        self.assertFailsWith(bad, "tile-geometry", "16", output="bad.tif")
+
+    def test_a_gif_is_written_and_moves(self):
+        self.assertSucceeds(self.stage.run("-size", "30x20", "gradient:red-blue", "gradient:white-black", "out.gif"))
+        run = self.stage.run("identify", "out.gif")
+        self.assertEqual(len(re.findall("GIF 30x20", run.out)), 2, run)
+
     def test_identify_reads_no_pixels(self):
         run = self.stage.run("identify", photograph(), photograph(), "-limit", "memory", "1", "-limit", "disk", "0")
         self.assertSucceeds(run)
@@ -174,6 +238,23 @@ class Words(StageCase):
     def test_a_define_that_is_none(self):
         run = self.stage.run("-define", "cache:placment=auto", photograph(), "out.png")
         self.assertFailsWith(run, "cache:placment", "cache:placement", output="out.png")
+
+    def test_a_define_whose_first_word_is_wrong(self):
+        run = self.stage.run("-define", "cahce:hosts=a", photograph(), "out.png")
+        self.assertFailsWith(run, "cahce:hosts", "cache:hosts", output="out.png")
+        self.assertSucceeds(self.stage.run("-size", "2x2", "-define", "png:compression-level=9", "xc:red", "out.png"))
+
+    def test_a_format_that_is_not_offered_is_no_file(self):
+        for word in ("svg", "json", "rgb"):
+            run = self.stage.run("-size", "2x2", "xc:red", f"{word}:out")
+            self.assertFailsWith(run, f"'{word}:' is no format", output=f"{word}:out")
+            self.assertFailsWith(self.stage.run(f"{word}:in", "out.png"), f"'{word}:' is no format", output="out.png")
+        self.assertSucceeds(self.stage.run("-size", "2x2", "xc:red", "at 12:30.png"))
+
+    def test_errors_name_no_numbers_of_images(self):
+        run = self.stage.run("-limit", "memory", "1", "-limit", "map", "1", "-limit", "disk", "1", photograph(), "out.png")
+        self.assertFailsWith(run, "cache resources exhausted", "raise it with", output="out.png")
+        self.assertNotRegex(run.err, "[0-9a-f]{32}")
 
     def test_terminating_exits_143_and_leaves_nothing(self):
         process = self.stage.start("-debug", "cache", photograph(), *SLOW, "out.png")
