@@ -27,7 +27,7 @@ double nanoseconds(Clock::duration span) {
 // The coder that ought to be the quickest, if any is quicker than none. Coding, sending and decoding overlap.
 Coding::Coder Coding::promising(const ImageId& image) const {
   const auto known = images_.find(image);
-  if (known == images_.end() || pace_.raw < slow_enough) return Coder::none;
+  if (one_host_ || known == images_.end() || pace_.raw < slow_enough) return Coder::none;
   Coder best = Coder::none;
   double least = pace_.raw * worth_it;
   for (std::size_t i = 0; i < coders.size(); ++i) {
@@ -38,6 +38,11 @@ Coding::Coder Coding::promising(const ImageId& image) const {
     best = coders[i];
   }
   return best;
+}
+
+void Coding::within_one_host() {
+  const std::lock_guard lock(mutex_);
+  one_host_ = true;
 }
 
 Coding::Coder Coding::begin(const ImageId& image, Clock::time_point now) {
@@ -90,7 +95,7 @@ void Coding::close_window(double span, Clock::time_point now) {
 bool Coding::curious(const ImageId& image) const {
   if (wish_ != Compress::automatic) return false;
   const std::lock_guard lock(mutex_);
-  return pace_.raw >= slow_enough && !images_.contains(image);
+  return !one_host_ && pace_.raw >= slow_enough && !images_.contains(image);
 }
 
 void Coding::try_on(const ImageId& image, const Tile& tile) {

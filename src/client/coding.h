@@ -27,6 +27,9 @@ class Coding {
 
   Coding(Compress wish, TileHeap& heap) : wish_(wish), heap_(heap) {}
 
+  // The other end shares our cores: what coding takes it takes from whatever makes the tiles and uses them, and there is
+  // no wire to spare. Under `automatic` tiles go as they are from now on.
+  void within_one_host();
   // For a request that begins now. `tile`: one that is at hand, to try coders on; may be absent.
   Coder begin(const ImageId&, Clock::time_point now);
   // ... is over: so many bytes of pixels were moved.
@@ -62,6 +65,7 @@ class Coding {
   std::uint64_t bytes_ = 0, coded_bytes_ = 0;  // of this window
   std::uint64_t to_other_ = 0;         // bytes until the other way is tried again
   std::uint64_t patience_ = 0;         // ... and what that count begins with
+  bool one_host_ = false;
   bool trying_ = false;                // the other way, for a window
   bool coding_ = false;                // the way that is known to be better
 };

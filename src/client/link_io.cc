@@ -65,6 +65,7 @@ Task<void> Link::establish(ConnectionPtr connection) {
   const auto deadline = Clock::now() + options_.connect;
   auto tcp = co_await net::connect(options_.host, deadline, connection->connecting.get_token());
   if (!tcp) co_return pass(std::move(tcp.error()));
+  if ((*tcp)->within_one_host()) coding_.within_one_host();
   const auto give_up = [raw = tcp->get()] { raw->close(); };
   std::optional<std::stop_callback<std::function<void()>>> when_stopped;
   when_stopped.emplace(connection->connecting.get_token(), give_up);

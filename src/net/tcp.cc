@@ -92,7 +92,8 @@ struct TcpStream::State : std::enable_shared_from_this<State> {
     socket.non_blocking(true, ignored);
     socket.set_option(tcp::no_delay(true), ignored);
     fd = socket.native_handle();
-    if (here == plain_address(remote.address())) never_pace(fd);
+    one_host = here == plain_address(remote.address());
+    if (one_host) never_pace(fd);
   }
 
   void arm(Side& side) {
@@ -128,6 +129,7 @@ struct TcpStream::State : std::enable_shared_from_this<State> {
   Side out;
   std::string peer;
   bool loopback = false;
+  bool one_host = false;
   bool closed = false;
   int fd = -1;
   std::size_t streak = 0;   // bytes moved since somebody else could run
@@ -325,6 +327,7 @@ int TcpStream::release() noexcept {
 
 std::string TcpStream::peer() const { return state_->peer; }
 bool TcpStream::from_loopback() const noexcept { return state_->loopback; }
+bool TcpStream::within_one_host() const noexcept { return state_->one_host; }
 int TcpStream::descriptor() const noexcept { return state_->fd; }
 
 }  // namespace smalti::net

@@ -27,6 +27,8 @@ class TcpStream final : public Stream {
   // Ends our side only: the peer reads what was written, and then the end.
   void end_writing() noexcept;
   bool from_loopback() const noexcept;
+  // Both ends have the same address: they share the cores, and there is no wire between them.
+  bool within_one_host() const noexcept;
 
   // For transports on top: the non-blocking descriptor, and when it is worth trying again.
   int descriptor() const noexcept;

@@ -72,6 +72,15 @@ TEST(Coding, CoresThatAreTakenByOthersAreNoticedAtOnce) {
   EXPECT_LT(drill.move(100, 1.0, 3.0), 20);
 }
 
+TEST(Coding, WithinOneHostNothingIsCodedUnlessItIsWished) {
+  Drill drill;
+  drill.coding.within_one_host();
+  EXPECT_EQ(drill.move(400, 1.0, 0.1), 0);
+  Drill wished(Compress::zstd);
+  wished.coding.within_one_host();
+  EXPECT_EQ(wished.move(10, 1.0, 0.1), 10);
+}
+
 TEST(Coding, AWishIsFollowed) {
   EXPECT_EQ(Drill(Compress::none).move(100, 1.0, 0.1), 0);
   EXPECT_EQ(Drill(Compress::lz4).move(100, 0.0001, 1.0), 100);
