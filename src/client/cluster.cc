@@ -37,7 +37,9 @@ class ClusterStore final : public Cluster {
   }
 
   Result<void> open(const Call&, const ImageId&, const ImageSpec&) override;
-  Result<void> adopt(const Call&, const ImageId&, const ImageSpec&, const Placing&) override;
+  Result<void> adopt(const Call&, const ImageId&, const ImageSpec&, const Placing&, Remember) override;
+  void look_after(const ImageId&) override;
+  Result<std::uint64_t> restore(const Call&, const ImageId&) override;
   Result<Placing> describe(const ImageId&) const override;
   void get(const Call&, std::span<TileGet>) override;
   void put(const Call&, std::span<TilePut>) override;
@@ -100,7 +102,8 @@ Result<void> ClusterStore::open(const Call& call, const ImageId& image, const Im
   return {};
 }
 
-Result<void> ClusterStore::adopt(const Call& call, const ImageId& image, const ImageSpec& spec, const Placing& placing) {
+Result<void> ClusterStore::adopt(const Call& call, const ImageId& image, const ImageSpec& spec, const Placing& placing,
+                                 Remember remember) {
   assert(!on_loop_thread());
   SMALTI_CHECK(spec.check());
   SMALTI_CHECK(fleet_.meet(call));
@@ -111,6 +114,7 @@ Result<void> ClusterStore::adopt(const Call& call, const ImageId& image, const I
   const RecordPtr record = images_.find(image);
   if (!record) return {};
   record->existing = true;
+  keeper_.tend(image, std::move(remember));
   record->restore_rule();
   for (const Placing::Run& run : placing.exceptions) {
     std::vector<std::uint32_t> holders;
@@ -121,14 +125,32 @@ Result<void> ClusterStore::adopt(const Call& call, const ImageId& image, const I
   std::vector<std::pair<std::uint32_t, Error>> failed;
   std::erase_if(servers, [&](std::uint32_t server) { return record->part(server).tiles == 0; });
   fleet_.reach(call, servers);
-  for (Opening& one : open_on(fleet_, call, *record, servers))
-    if (one.error) failed.emplace_back(one.server, std::move(*one.error));
+  for (Opening& one : open_on(fleet_, call, *record, servers)) {
+    if (!one.error) continue;
+    failed.emplace_back(one.server, std::move(*one.error));
+    record->may_be_short = true;
+  }
   const auto there = [&](std::uint32_t server) {
     return std::none_of(failed.begin(), failed.end(), [&](const auto& one) { return one.first == server; });
   };
-  if (failed.empty() || (record->replicas() > 1 && record->tally(there).none == 0)) return {};
+  if (failed.empty() || (record->replicas() > 1 && record->tally(there).none == 0)) {
+    for (const auto& [server, why] : failed)
+      if (why.code == Errc::unavailable && fleet_.well(server)) record->gone_from(server);
+    return {};
+  }
   static_cast<void>(drop(call, image));
   return pass(std::move(failed.front().second));
+}
+
+void ClusterStore::look_after(const ImageId& image) {
+  if (const RecordPtr record = images_.find(image)) record->may_be_short = true;
+}
+
+Result<std::uint64_t> ClusterStore::restore(const Call& call, const ImageId& image) {
+  assert(!on_loop_thread());
+  const RecordPtr record = images_.find(image);
+  if (!record || !record->existing) return fail(Errc::invalid, fmt::format("image {} is not open", image.text()));
+  return keeper_.restore(call, *record);
 }
 
 Result<Placing> ClusterStore::describe(const ImageId& image) const {
@@ -159,9 +181,11 @@ void ClusterStore::put(const Call& call, std::span<TilePut> puts) {
 }
 
 Result<void> ClusterStore::drop(const Call& call, const ImageId& image) {
+  assert(!on_loop_thread());
+  if (const RecordPtr known = images_.find(image); known && known->existing) keeper_.finish_mending();
   const RecordPtr record = images_.drop(image);
   if (!record) return {};
-  assert(!on_loop_thread());
+  keeper_.forget(image);
   std::vector<Errand> errands;
   for (const std::uint32_t server : record->opened_servers()) {
     Member& member = fleet_.member(server);

@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "net/host_port.h"
@@ -53,12 +55,21 @@ namespace client {
 
 struct Placing;
 
+// Of an image that has a name: asked when tiles were copied, or servers were lost, to remember where its tiles are now:
+// `holders`, servers that have some. May wait; on a thread of the cluster's, until it ends.
+using Remember =
+    std::function<Result<void>(const Call&, Placing, const std::vector<std::string>& holders, bool copied)>;
+
 // The same, for images that outlive it.
 class Cluster : public TileStore {
  public:
   // Opens an image that somebody else has put and named, for reading. It stays while it is open here. unavailable: it has
   // gone from a server that no other one can stand in for.
-  virtual Result<void> adopt(const Call&, const ImageId&, const ImageSpec&, const Placing&) = 0;
+  virtual Result<void> adopt(const Call&, const ImageId&, const ImageSpec&, const Placing&, Remember = {}) = 0;
+  // Of such an image: makes sure in the background that its tiles have as many copies as they ought to.
+  virtual void look_after(const ImageId&) = 0;
+  // The same at once, and waits: how many tiles were copied. unavailable: some have fewer copies still.
+  virtual Result<std::uint64_t> restore(const Call&, const ImageId&) = 0;
   // Where the tiles of an open image are. invalid: it is not open.
   virtual Result<Placing> describe(const ImageId&) const = 0;
 };

@@ -178,7 +178,7 @@ void ImageRecord::forget(std::uint32_t server) {
 void ImageRecord::opened(std::uint32_t server, std::uint64_t epoch) {
   const std::lock_guard lock(mutex_);
   Part& part = part_of(server);
-  if (part.epoch != 0 && part.epoch != epoch && part.tiles > 0) forget(server);
+  if (part.epoch != 0 && part.epoch != epoch && part.tiles > 0 && !existing) forget(server);
   part_of(server).epoch = epoch;
 }
 
@@ -186,9 +186,16 @@ void ImageRecord::restarted(std::uint32_t server, std::uint64_t epoch_now) {
   const std::lock_guard lock(mutex_);
   Part& part = part_of(server);
   if (part.epoch == 0 || part.epoch == epoch_now) return;
-  if (part.tiles > 0) forget(server);
+  if (part.tiles > 0 && !existing) forget(server);
+  if (existing) may_be_short = true;
   part_of(server).epoch = 0;
   owed_.erase(server);
+}
+
+void ImageRecord::gone_from(std::uint32_t server) {
+  const std::lock_guard lock(mutex_);
+  if (part_of(server).tiles > 0) forget(server);
+  part_of(server).epoch = 0;
 }
 
 bool ImageRecord::needs_opening(std::uint32_t server, std::uint64_t epoch_now) const {

@@ -50,7 +50,7 @@ class ImageRecord : public OpenImage {
 
   const ImageId id;
   // Somebody else has put it and given it a name: it does not change. Or it is to get one. Constant after open().
-  bool existing = false, for_name = false;
+  std::atomic<bool> existing{false}, for_name{false};
   const Grid& grid() const noexcept { return grid_; }
   std::uint32_t replicas() const noexcept { return rule_.replicas; }
   const Rule& rule() const noexcept { return rule_; }
@@ -77,9 +77,12 @@ class ImageRecord : public OpenImage {
 
   // The life of a server in which the image was opened there; 0: not yet.
   std::uint64_t epoch(std::uint32_t server) const;
-  // In another life than before: what it held is gone. Tiles that nobody else has are lost.
+  // In another life than before: what it held is gone. Tiles that nobody else has are lost. But one that exists already
+  // may be kept through restarts: it is to be opened there again, and has gone if it cannot.
   void opened(std::uint32_t server, std::uint64_t epoch);
   void restarted(std::uint32_t server, std::uint64_t epoch_now);
+  // It answers, and has the image no more.
+  void gone_from(std::uint32_t server);
   bool needs_opening(std::uint32_t server, std::uint64_t epoch_now) const;
   std::vector<std::uint32_t> opened_servers() const;
   // A server that has lost the only copy of a tile.

@@ -20,6 +20,7 @@ constexpr std::size_t copied_together = 16;                                 // t
 constexpr std::uint64_t bytes_together = 4u << 20;
 constexpr std::chrono::milliseconds longest_reading{2000};
 constexpr std::chrono::milliseconds copy_pause{500};  // where nobody has room
+constexpr std::chrono::seconds full_for{1};           // one without room is passed over
 
 std::string without_host(const std::string& what, const std::string& host) {
   return what.starts_with(host + ": ") ? what.substr(host.size() + 2) : what;
@@ -65,7 +66,9 @@ void Keeper::run(std::stop_token stop) {
     busy = false;
     for (std::uint32_t link = 0; link < fleet_.links(); ++link) busy = probe(link) || busy;
     busy = mend_some() || busy;
+    waiting_ = false;
     copying = copy_some();
+    busy = busy || waiting_;
   }
 }
 
@@ -111,7 +114,7 @@ void Keeper::hear(const Incident& incident) {
 
 void Keeper::lost(std::uint32_t server, const Error& why) {
   said_[server] = fleet_.epoch(server);
-  for (const auto& [id, record] : images_.all()) record->may_be_short = true;
+  missed();
   const std::string name = fleet_.name(server);
   log_.line(Level::warning, fmt::format("{} is lost ({}){}", name, without_host(why.what, name), damage_text()));
 }
@@ -127,8 +130,8 @@ void Keeper::restarted(std::uint32_t server, const Error&) {
   for (const auto& [id, record] : images_.all()) {
     mattered = mattered || record->epoch(server) != 0 || record->may_be_short;
     record->restarted(server, fleet_.epoch(server));
-    record->may_be_short = true;
   }
+  missed();
   if (!mattered || said_.contains(server)) return;  // else said when it is back
   log_.line(Level::warning,
             fmt::format("{} was restarted, and what it held is gone{}", fleet_.name(server), damage_text()));
@@ -171,10 +174,8 @@ bool Keeper::probe(std::uint32_t number) {
 void Keeper::back(std::uint32_t server) {
   Member& member = fleet_.member(server);
   const std::uint64_t epoch = fleet_.epoch(server);
-  for (const auto& [id, record] : images_.all()) {
-    record->restarted(server, epoch);
-    record->may_be_short = true;
-  }
+  for (const auto& [id, record] : images_.all()) record->restarted(server, epoch);
+  missed();
   member.well = true;
   const auto said = said_.find(server);
   const bool missed = said != said_.end();
@@ -198,6 +199,7 @@ void Keeper::clean(std::uint32_t server) {
   for (const ImageId& image : dropped) errands.push_back({server, Fleet::request(call_, native::Drop{image}), {}});
   std::vector<TileKey> claimed;
   for (const auto& [id, record] : images_.all()) {
+    if (record->existing) continue;  // its tiles are the same everywhere
     const std::uint64_t epoch = record->epoch(server);
     for (const std::uint64_t tile : record->take_owed(server)) {
       const TileKey key = record->key(tile);
@@ -228,6 +230,7 @@ bool Keeper::mend_some() {
   {
     const std::lock_guard lock(mutex_);
     damages = std::exchange(damages_, {});
+    mending_ = !damages.empty();
   }
   for (const Damage& damage : damages) {
     const auto mine = claims_.try_take({&damage.key, 1});
@@ -235,12 +238,7 @@ bool Keeper::mend_some() {
     const Copies now = damage.record->copies(damage.key);
     std::vector<Errand> errands;
     if (now.generation == damage.generation && now.on(damage.server) && fleet_.well(damage.server)) {
-      const auto bytes = static_cast<std::uint32_t>(damage.tile.charge());
-      auto request = Fleet::request(call_, native::Put{{{damage.key, {}, damage.tile.checksum(), bytes}}});
-      request->payloads.push_back(damage.tile);
-      request->weight = bytes;
-      request->epoch = damage.record->epoch(damage.server);
-      errands.push_back({damage.server, std::move(request), {}});
+      errands.push_back(copying(*damage.record, damage.key, damage.server, damage.tile));
     }
     const auto done = fleet_.carry_out(call_, errands);
     if (done && !errands.empty() && !fleet_.failure(errands[0]) && errands[0].request->puts[0]) {
@@ -253,6 +251,11 @@ bool Keeper::mend_some() {
     for (const Errand& errand : errands) lingering.push_back(errand.request);
     claims_.release_after({damage.key}, std::move(lingering));
   }
+  {
+    const std::lock_guard lock(mutex_);
+    mending_ = false;
+  }
+  told_.notify_all();
   return !damages.empty();
 }
 
@@ -262,16 +265,21 @@ bool Keeper::copy_some() {
   bool more = false;
   for (const auto& [id, record] : images_.all()) {
     const auto cursor = cursors_.find(id);
+    if (record->existing && cursor == cursors_.end()) more = remember(*record) || more;
     if (cursor == cursors_.end() && !record->may_be_short.exchange(false)) continue;
-    if (record->existing) continue;  // nobody may put to it
-    if (record->replicas() < 2) continue;
+    if (record->replicas() < 2 && !record->existing) continue;
     std::uint64_t from = cursor == cursors_.end() ? 0 : cursor->second;
+    if (record->existing && cursor == cursors_.end()) {
+      if (too_early(*record)) continue;
+      open_again(*record);
+    }
     more = copy_some(*record, from) || more;
     if (from < record->grid().tiles()) {
       cursors_[id] = from;
       more = true;
     } else {
       cursors_.erase(id);
+      if (record->existing) looked_through(*record);
     }
     if (call_.stop.stop_requested()) return false;
   }
@@ -307,6 +315,10 @@ bool Keeper::copy_some(ImageRecord& record, std::uint64_t& from) {
   std::vector<RequestPtr> lingering;
   const auto done = copy(record, mine, lingering);
   copied_ += done.size();
+  if (record.existing) {
+    const std::lock_guard lock(mutex_);
+    if (const auto care = cares_.find(record.id); care != cares_.end()) care->second.copied += done.size();
+  }
   if (done.size() < keys.size()) {
     record.may_be_short = true;
     if (done.empty()) no_copies_before_ = Clock::now() + copy_pause;
@@ -325,10 +337,40 @@ std::optional<std::uint32_t> Keeper::place_for(const ImageRecord& record, const 
   return std::nullopt;
 }
 
+// The same, and the image is known there. One that cannot take it is passed over for a while.
+std::optional<std::uint32_t> Keeper::opened_place_for(ImageRecord& record, const TileKey& key) {
+  for (std::uint32_t tries = 0; tries < fleet_.size(); ++tries) {
+    const auto server = place_for(record, key);
+    if (!server) break;
+    const auto opened = open_on(fleet_, call_, record, {*server}, true);
+    if (opened.empty() || !opened[0].error) return server;
+    if (call_.stop.stop_requested()) break;
+    fleet_.member(*server).full_until = Clock::now() + full_for;
+  }
+  return std::nullopt;
+}
+
+Errand Keeper::copying(const ImageRecord& record, const TileKey& key, std::uint32_t server, const Tile& tile) const {
+  const auto bytes = static_cast<std::uint32_t>(tile.charge());
+  native::PutItem item{key, {}, tile.checksum(), bytes};
+  if (record.existing) item.only_if = Generation::none;  // what is there, and sound, does not change
+  auto request = Fleet::request(call_, native::Put{{item}});
+  request->payloads.push_back(tile);
+  request->weight = bytes;
+  request->epoch = record.epoch(server);
+  return {server, std::move(request), {}};
+}
+
 std::vector<TileKey> Keeper::copy(ImageRecord& record, std::span<const TileKey> keys,
                                   std::vector<RequestPtr>& lingering) {
   std::vector<TileGet> gets;
-  for (const TileKey& key : keys) gets.push_back({key});
+  std::vector<std::uint32_t> places;
+  for (const TileKey& key : keys) {
+    const auto server = opened_place_for(record, key);
+    if (!server) continue;
+    gets.push_back({key});
+    places.push_back(*server);
+  }
   const Call patient = call_.within(longest_reading);  // others may want to put what is claimed
   GetRounds reading(fleet_, images_, patient, gets, {});
   reading.run();
@@ -336,32 +378,22 @@ std::vector<TileKey> Keeper::copy(ImageRecord& record, std::span<const TileKey> 
   std::vector<std::size_t> of;
   for (std::size_t i = 0; i < gets.size(); ++i) {
     if (!gets[i].got || !*gets[i].got) continue;
-    const auto server = place_for(record, keys[i]);
-    if (!server) continue;
-    const auto opened = open_on(fleet_, call_, record, {*server});
-    if (!opened.empty() && opened[0].error) continue;
-    const Tile& tile = **gets[i].got;
-    const auto bytes = static_cast<std::uint32_t>(tile.charge());
-    auto request = Fleet::request(call_, native::Put{{{keys[i], {}, tile.checksum(), bytes}}});
-    request->payloads.push_back(tile);
-    request->weight = bytes;
-    request->epoch = record.epoch(*server);
-    lingering.push_back(request);
-    errands.push_back({*server, std::move(request), {}});
+    errands.push_back(copying(record, gets[i].key, places[i], **gets[i].got));
+    lingering.push_back(errands.back().request);
     of.push_back(i);
   }
   std::vector<TileKey> done;
   if (!fleet_.carry_out(call_, errands)) return done;
   for (std::size_t n = 0; n < errands.size(); ++n) {
     const std::uint32_t server = errands[n].server;
-    const TileKey& key = keys[of[n]];
+    const TileKey& key = gets[of[n]].key;
     const auto failed = fleet_.failure(errands[n]);
     if (!failed && errands[n].request->puts[0]) {
       for (const std::uint32_t old : record.copied(key, server, well())) record.owe(old, key);
       ++fleet_.link_of(server).traffic().copied_tiles;
       done.push_back(key);
-    } else if (!failed && errands[n].request->puts[0].error().code == Errc::limit) {
-      fleet_.member(server).full_until = Clock::now() + std::chrono::seconds(1);
+    } else if (!failed && (errands[n].request->puts[0].error().code == Errc::limit || record.existing)) {
+      fleet_.member(server).full_until = Clock::now() + full_for;
     } else {
       record.owe(server, key);
     }

@@ -28,11 +28,11 @@ void add_words(std::string& text, const std::string& more) { text += (text.empty
 
 Result<std::unique_ptr<NameLock>> NameLock::take(const Call& call, std::unique_ptr<Scouts> scouts, Log& log,
                                                  const std::string& name, For what) {
-  std::unique_ptr<NameLock> lock(new NameLock(std::move(scouts), log, name));
+  std::unique_ptr<NameLock> lock(new NameLock(std::move(scouts), log, name, what));
   // Two that begin at the same moment may hinder each other; each then waits for a while of its own.
   const auto dice = std::to_integer<unsigned>(ImageId::fresh().raw[0]);
   for (int tries = 0;; ++tries) {
-    SMALTI_CHECK(lock->survey(call, what));
+    SMALTI_CHECK(lock->survey(call));
     auto locked = lock->try_lock(call);
     if (locked) return lock;
     if (locked.error().code != Errc::conflict || tries + 1 >= most_tries) return pass(std::move(locked.error()));
@@ -45,7 +45,7 @@ NameLock::~NameLock() {
   if (!told_) unlock(Call{}.within(farewell), locked_);
 }
 
-Result<void> NameLock::survey(const Call& call, For what) {
+Result<void> NameLock::survey(const Call& call) {
   SMALTI_TRY(survey_, take_survey(call, *scouts_, name_, writing_patience));
   SMALTI_CHECK(survey_->certain(name_));
   const std::vector<Answer>& answers = survey_->answers();
@@ -72,7 +72,7 @@ Result<void> NameLock::survey(const Call& call, For what) {
     if (!a.state) return a.state.error().code == Errc::corrupt;
     return a.state->pinned != 0 || (a.state->number != 0 && !a.state->deleted);  // or it has missed the deletion
   });
-  if (what == For::deleting && !exists && !begun)
+  if (!exists && (for_ == For::mending || (for_ == For::deleting && !begun)))
     return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}'{}", name_,
                                                survey_->unreached(*scouts_).empty()
                                                    ? ""
@@ -92,7 +92,8 @@ std::vector<std::size_t> NameLock::everybody() const {
 }
 
 Result<void> NameLock::agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const {
-  for (const Group& group : {listed_, old_}) {
+  // To mend is to write, too; but nothing new comes into being, so the servers of the old version suffice.
+  for (const Group& group : {for_ == For::mending ? Group{} : listed_, old_}) {
     if (group.of == 0) continue;
     const auto here = static_cast<std::size_t>(
         std::count_if(group.members.begin(), group.members.end(), [&](std::size_t n) { return contains(who, n); }));
@@ -147,6 +148,22 @@ std::vector<native::Keeper> NameLock::keepers(const std::vector<std::size_t>& wh
     out.push_back({identity.server, identity.incarnation, identity.durable, scouts_->address(n)});
   }
   return out;
+}
+
+const native::NameRecord* NameLock::latest_version() const {
+  const auto best = latest(survey_->answers());
+  if (!best || survey_->answers()[*best].state->deleted) return nullptr;
+  return &survey_->answers()[*best].state->record;
+}
+
+bool NameLock::keepers_differ() const {
+  const native::NameRecord* version = latest_version();
+  if (!version) return false;
+  const auto now = keepers(everybody());
+  const auto same = [](const native::Keeper& a, const native::Keeper& b) {
+    return a.server == b.server && (a.incarnation == b.incarnation || (a.durable && b.durable));
+  };
+  return !std::is_permutation(now.begin(), now.end(), version->keepers.begin(), version->keepers.end(), same);
 }
 
 // All who hold tiles must keep them; of those who hold copies only, all but so few that every tile is still somewhere.
@@ -219,7 +236,7 @@ Result<void> NameLock::enter(const Call& call, native::Enter enter, const std::v
 Result<void> NameLock::commit(const Call& call, native::NameRecord record, Details details,
                               const std::vector<std::string>& holders) {
   SMALTI_TRY(const std::vector<std::byte> bytes, encode(details));
-  record.keepers = keepers(listed_.members);
+  record.keepers = keepers(for_ == For::mending ? everybody() : listed_.members);
   SMALTI_CHECK(pin(call, record, details.placing, holders));
   bool everywhere = false;
   return enter(call, {name_, number_, false, false, std::move(record)}, bytes, everywhere);

@@ -16,19 +16,26 @@ namespace smalti::client {
 // to the scouts' session: a client that dies gives it back when its lease ends. Used by one thread at a time.
 class NameLock {
  public:
-  enum class For : std::uint8_t { writing, deleting };  // deleting: unavailable where there is no such image
+  // deleting, mending: unavailable where there is no such image. mending: the same image gets a new version, which says
+  // where its tiles are now, and is registered on the servers of the old one, too.
+  enum class For : std::uint8_t { writing, deleting, mending };
   static Result<std::unique_ptr<NameLock>> take(const Call&, std::unique_ptr<Scouts>, Log&, const std::string& name, For);
   ~NameLock();  // gives it back, where nothing was committed
   NameLock(const NameLock&) = delete;
   NameLock& operator=(const NameLock&) = delete;
+
+  // The latest version, as it was when the lock was taken; none: there is none, or it is a deletion.
+  const wire::native::NameRecord* latest_version() const;
+  // Whether mending would register the name on other servers than it is on, or on other lives of them.
+  bool keepers_differ() const;
 
   // The three steps, on all servers. `holders`: addresses of servers that have tiles. The record's keepers are filled in.
   Result<void> commit(const Call&, wire::native::NameRecord, Details, const std::vector<std::string>& holders);
   Result<void> commit_deletion(const Call&);
 
  private:
-  NameLock(std::unique_ptr<Scouts> scouts, Log& log, std::string name)
-      : scouts_(std::move(scouts)), log_(log), name_(std::move(name)) {}
+  NameLock(std::unique_ptr<Scouts> scouts, Log& log, std::string name, For what)
+      : scouts_(std::move(scouts)), log_(log), name_(std::move(name)), for_(what) {}
 
   // Servers that must agree, as scouts' numbers; `of` counts also those that were not reached.
   struct Group {
@@ -36,7 +43,7 @@ class NameLock {
     std::size_t of = 0;
     std::string_view what;
   };
-  Result<void> survey(const Call&, For);
+  Result<void> survey(const Call&);
   Result<void> try_lock(const Call&);
   void unlock(const Call&, const std::vector<std::size_t>& whom);
   Result<void> agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const;
@@ -48,6 +55,7 @@ class NameLock {
   std::unique_ptr<Scouts> scouts_;
   Log& log_;
   const std::string name_;
+  const For for_;
   std::optional<Survey> survey_;
   Group listed_, old_;
   wire::native::Number number_ = 0;

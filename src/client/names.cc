@@ -82,6 +82,12 @@ Result<void> Writer::commit(const Call& call, const ImageId& image, const ImageS
   return lock_->commit(call, std::move(record), {std::move(placing), std::move(sidecar)}, holders);
 }
 
+// An image of which more copies may be made can have them on any server that is listed.
+void add_listed(std::vector<HostPort>& hosts, const std::vector<HostPort>& listed) {
+  for (const HostPort& host : listed)
+    if (std::find(hosts.begin(), hosts.end(), host) == hosts.end()) hosts.push_back(host);
+}
+
 }  // namespace
 
 Names::Names(net::Loop& loop, TileHeap& heap, Log& log, ClusterOptions options)
@@ -89,7 +95,36 @@ Names::Names(net::Loop& loop, TileHeap& heap, Log& log, ClusterOptions options)
   if (!options_.key) options_.key = net::Psk(options_.secret);  // derived once for all that this makes
 }
 
+// A version of the same image says where its tiles are now, under the lock; unless the name was written meanwhile.
+Remember Names::remember(const std::string& name, const native::NameRecord& record,
+                         const std::vector<std::byte>& sidecar) const {
+  return [&loop = loop_, &heap = heap_, &log = log_, options = options_, name, record, sidecar](
+             const Call& call, Placing placing, const std::vector<std::string>& holders, bool copied) -> Result<void> {
+    auto scouts = std::make_unique<Scouts>(loop, heap, log, options);
+    SMALTI_TRY(const auto lock, NameLock::take(call, std::move(scouts), log, name, NameLock::For::mending));
+    const native::NameRecord* version = lock->latest_version();
+    if (!version || version->image != record.image || (!copied && !lock->keepers_differ())) return {};
+    SMALTI_CHECK(lock->commit(call, record, {std::move(placing), sidecar}, holders));
+    log.line(Level::info, fmt::format("`dpc:{}': its servers know where its copies are now", name));
+    return {};
+  };
+}
+
+Result<std::uint64_t> Names::repair(const Call& call, const std::string& name) {
+  std::shared_ptr<Cluster> store;
+  SMALTI_TRY(const NamedImage image, open(call, name, store));
+  auto done = store->restore(call, image.record.image);
+  static_cast<void>(store->drop(call, image.record.image));
+  if (!done) return pass(std::move(done.error()), fmt::format("`dpc:{}'", name));
+  return done;
+}
+
 Result<NamedImage> Names::open(const Call& call, const std::string& name) {
+  std::shared_ptr<Cluster> store;
+  return open(call, name, store);
+}
+
+Result<NamedImage> Names::open(const Call& call, const std::string& name, std::shared_ptr<Cluster>& store) {
   SMALTI_CHECK(native::check_name(name));
   std::optional<ImageId> last;
   for (int tries = 0;; ++tries) {
@@ -102,9 +137,12 @@ Result<NamedImage> Names::open(const Call& call, const std::string& name) {
     ClusterOptions options = options_;
     options.hosts = addresses_now(details.placing, scouts);
     options.replicas = details.placing.replicas;
-    const std::shared_ptr<Cluster> store = make_cluster(loop_, heap_, log_, std::move(options));
-    auto adopted = store->adopt(call, version.record.image, version.record.spec, details.placing);
+    if (options.replicas > 1) add_listed(options.hosts, options_.hosts);
+    store = make_cluster(loop_, heap_, log_, std::move(options));
+    auto adopted = store->adopt(call, version.record.image, version.record.spec, details.placing,
+                                remember(name, version.record, details.sidecar));
     if (adopted) {
+      if (!survey.all_heard()) store->look_after(version.record.image);
       out.written = written_of(details.placing, Grid(version.record.spec));
       out.sidecar = std::move(details.sidecar);
       out.store = store;

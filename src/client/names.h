@@ -69,9 +69,15 @@ class Names {
   // Takes the lock. conflict: somebody else writes.
   Result<std::unique_ptr<NameWriter>> write(const Call&, const std::string& name);
   Result<void> erase(const Call&, const std::string& name);
+  // Copies tiles of which servers were lost, until each has its copies, and registers the name on the servers that there
+  // are: so it survives the next loss, too. How many were copied. unavailable: some have fewer copies still.
+  Result<std::uint64_t> repair(const Call&, const std::string& name);
   Result<Listing> list(const Call&);
 
  private:
+  Result<NamedImage> open(const Call&, const std::string& name, std::shared_ptr<Cluster>& store);
+  Remember remember(const std::string& name, const wire::native::NameRecord&, const std::vector<std::byte>& sidecar) const;
+
   net::Loop& loop_;
   TileHeap& heap_;
   Log& log_;

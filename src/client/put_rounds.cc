@@ -38,13 +38,15 @@ Errand& Batcher::room(std::uint32_t server, std::uint64_t bytes, const std::func
   return errands_.back();
 }
 
-std::vector<Opening> open_on(Fleet& fleet, const Call& call, ImageRecord& record,
-                             const std::vector<std::uint32_t>& servers) {
-  fleet.reach(call, servers);
+namespace {
+
+std::vector<Opening> open_as(Fleet& fleet, const Call& call, ImageRecord& record, const std::vector<std::uint32_t>& servers,
+                             bool existing) {
   std::vector<Errand> errands;
+  const bool for_name = record.for_name || (record.existing && !existing);
   for (const std::uint32_t server : servers)
     if (record.needs_opening(server, fleet.epoch(server)))
-      errands.push_back({server, Fleet::request(call, native::Open{record.id, record.spec, record.existing, record.for_name}), {}});
+      errands.push_back({server, Fleet::request(call, native::Open{record.id, record.spec, existing, for_name}), {}});
   const auto answered = fleet.carry_out(call, errands);
   std::vector<Opening> out;
   for (const Errand& errand : errands) {
@@ -55,6 +57,20 @@ std::vector<Opening> open_on(Fleet& fleet, const Call& call, ImageRecord& record
       opening.error = std::move(failed);
     else
       record.opened(errand.server, errand.request->answered_epoch);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<Opening> open_on(Fleet& fleet, const Call& call, ImageRecord& record,
+                             const std::vector<std::uint32_t>& servers, bool anew) {
+  fleet.reach(call, servers);
+  std::vector<Opening> out = open_as(fleet, call, record, servers, record.existing);
+  if (!anew || !record.existing) return out;
+  for (Opening& one : out) {
+    if (!one.error || one.error->code != Errc::unavailable || !fleet.well(one.server)) continue;
+    if (auto again = open_as(fleet, call, record, {one.server}, false); !again.empty()) one = std::move(again.front());
   }
   return out;
 }

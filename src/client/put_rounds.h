@@ -34,8 +34,9 @@ struct Opening {
   std::optional<Error> error;
 };
 
-// Announces the image to those of the servers that do not know it yet.
-std::vector<Opening> open_on(Fleet&, const Call&, ImageRecord&, const std::vector<std::uint32_t>& servers);
+// Announces the image to those of the servers that do not know it yet. `anew`: one that exists already, and that a server has
+// not (any more), is made there, so that it can take copies.
+std::vector<Opening> open_on(Fleet&, const Call&, ImageRecord&, const std::vector<std::uint32_t>& servers, bool anew = false);
 
 // "127.0.0.1:6668: the server restarted in the middle; image 1234... is lost with it"
 Error lost_image(Error, const ImageId&);

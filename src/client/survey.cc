@@ -105,7 +105,9 @@ Result<native::Register> Survey::decide(const Call& call, Scouts& scouts, const 
     if (blob.computed_checksum() != version.checksum)
       return fail(Errc::corrupt, fmt::format("{}: the record of `dpc:{}' arrived damaged", scouts.address(*best), name));
   }
-  SMALTI_CHECK(complete(call, scouts, name, judge(answers_, *best)));
+  const Verdict verdict = judge(answers_, *best);
+  all_heard_ = verdict.missing.empty();
+  SMALTI_CHECK(complete(call, scouts, name, verdict));
   if (version.deleted) return none();
   return version;
 }

@@ -16,6 +16,8 @@ class Survey {
   // The version that readers get, after it was made sure that later readers get no older one. unavailable: there is no
   // such image, or too few of its servers can be reached.
   Result<wire::native::Register> decide(const Call&, Scouts&, const std::string& name);
+  // Whether all servers of that version were, none of them restarted.
+  bool all_heard() const noexcept { return all_heard_; }
   // Of that version.
   std::span<const std::byte> details() const noexcept { return details_; }
   // "10.0.0.1:6668: no answer; ...": of those that could not be asked.
@@ -30,6 +32,7 @@ class Survey {
   std::vector<Answer> answers_;
   std::vector<std::vector<std::byte>> bodies_;
   std::vector<std::byte> details_;
+  bool all_heard_ = false;
 };
 
 // Asks the listed servers, and those that the latest version found is on, until no more of them turn up.

@@ -15,6 +15,7 @@
 #include "smalti/policy/limits.h"
 #include "smalti/store/stores.h"
 #include "test/store/faulty.h"
+#include "test/store/rotting.h"
 
 namespace smalti::test {
 
@@ -31,6 +32,7 @@ struct RealServerOptions {
   std::uint16_t port = 0;
   std::filesystem::path state;  // empty: another server after each start
   std::optional<FaultPlan> faults;  // of its store
+  bool rots = false;                // its memory may go bad
 };
 
 class RealServer {
@@ -42,6 +44,9 @@ class RealServer {
   Server& server() { return *server_; }
   std::uint64_t tiles() const { return ask(true); }
   std::uint64_t bytes() const { return ask(false); }
+
+  // REQUIRES: it may rot.
+  RottingStore& memory() { return *rotting_; }
 
   // As if it had been killed: its tiles are gone, and the same port answers again.
   void restart() {
@@ -57,7 +62,12 @@ class RealServer {
 
  private:
   void start() {
-    store_ = options_.faults ? faulty_store(memory_store(ledger_), *options_.faults) : memory_store(ledger_);
+    if (options_.rots) {
+      auto rotting = std::make_shared<RottingStore>(memory_store(ledger_), heap_);
+      rotting_ = rotting.get();
+      store_ = std::move(rotting);
+    } else
+      store_ = options_.faults ? faulty_store(memory_store(ledger_), *options_.faults) : memory_store(ledger_);
     ServerOptions options;
     options.address = "127.0.0.1";
     options.port = options_.port;
@@ -84,6 +94,7 @@ class RealServer {
   net::Loop loop_;
   Pool waiters_{4};
   std::shared_ptr<TileStore> store_;
+  RottingStore* rotting_ = nullptr;
   std::unique_ptr<Server> server_;
 };
 
