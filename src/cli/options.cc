@@ -160,11 +160,12 @@ Result<void> take_list(Line& line, const Use& use) {
   return {};
 }
 
-Result<void> take_erase(Line& line, const Use& use) {
-  become(line, Act::erase);
+template <Act act>
+Result<void> take_name(Line& line, const Use& use) {
+  become(line, act);
   std::string_view name = use.words[0];
   if (name.starts_with("dpc:")) name.remove_prefix(4);
-  line.script.erase.emplace_back(name);
+  line.script.names.emplace_back(name);
   return {};
 }
 
@@ -321,8 +322,10 @@ constexpr std::array rows{
         "a limit of memory, map, disk, area, width, height, file, thread, throttle, time or list-length"},
     OptionRow{Section::resources, "distribute-cache", "[ADDRESS:]PORT[,PORT...]", 1, true, false, 0,
               take_serve, nullptr, "be a pixel server"},
-    OptionRow{Section::resources, "delete-cache", "NAME", 1, true, false, 0, take_erase, not_empty,
+    OptionRow{Section::resources, "delete-cache", "NAME", 1, true, false, 0, take_name<Act::erase>, not_empty,
               "delete the image that has this name on the pixel servers"},
+    OptionRow{Section::resources, "repair-cache", "NAME", 1, true, false, 0, take_name<Act::repair>, not_empty,
+              "copy what a lost server had of the image that has this name, so that it survives the next loss, too"},
     OptionRow{Section::other, "probe-client", "PROGRAM", 1, true, false, 0, take_probe, nullptr,
               "find out how an ImageMagick program speaks to servers, and how to serve it"},
     OptionRow{Section::other, "debug", "EVENTS", 1, true, true, 0, take_debug, nullptr,

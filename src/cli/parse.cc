@@ -140,8 +140,9 @@ class Parser {
     if (script.act == Act::serve && !script.steps.empty())
       return fail(Errc::invalid,
                   fmt::format("-distribute-cache takes no pictures: `{}'", script.steps.front().name));
-    if (script.act == Act::erase && !script.steps.empty())
-      return fail(Errc::invalid, fmt::format("-delete-cache takes no pictures: `{}'", script.steps.front().name));
+    if ((script.act == Act::erase || script.act == Act::repair) && !script.steps.empty())
+      return fail(Errc::invalid, fmt::format("-{}-cache takes no pictures: `{}'",
+                                             script.act == Act::erase ? "delete" : "repair", script.steps.front().name));
     if (script.act == Act::probe && !script.steps.empty())
       return fail(Errc::invalid,
                   fmt::format("-probe-client takes no pictures: `{}'", script.steps.front().name));

@@ -100,9 +100,11 @@ void tell_totals(const house::House& house, Clock::time_point from, Voice& voice
                                  house::short_bytes(house.ledger.peak(Resource::memory)),
                                  house::short_bytes(house.ledger.peak(Resource::map)),
                                  house::short_bytes(house.ledger.peak(Resource::disk)));
-  house.store->count([&text](const Count& count) {
+  const auto tell = [&text](const Count& count) {
     if (count.value > 0) text += fmt::format("\n  {} {}", count.name, count.value);
-  });
+  };
+  house.store->count(tell);
+  if (house.names) house.names->count(tell);
   voice.line(text);
 }
 
@@ -157,7 +159,18 @@ Result<void> with_names(const Script& script, const house::Config& config, Signa
 
 Result<void> erase(const Script& script, const house::Config& config, Signals& signals, Voice& voice) {
   return with_names(script, config, signals, voice, [&script](client::Names& names, const Call& call) -> Result<void> {
-    for (const std::string& name : script.erase) SMALTI_CHECK(names.erase(call, name));
+    for (const std::string& name : script.names) SMALTI_CHECK(names.erase(call, name));
+    return {};
+  });
+}
+
+Result<void> repair(const Script& script, const house::Config& config, Signals& signals, Voice& voice) {
+  return with_names(script, config, signals, voice, [&script](client::Names& names, const Call& call) -> Result<void> {
+    for (const std::string& name : script.names) {
+      SMALTI_TRY(const std::uint64_t copied, names.repair(call, name));
+      if (!print(fmt::format("{}: {} tiles were copied, and each has its copies\n", name, copied)))
+        return fail(Errc::io, "standard output could not be written");
+    }
     return {};
   });
 }
@@ -194,6 +207,7 @@ Result<void> act(const Script& script, std::string_view name, const Environment&
   if (cache_listed && config.hosts.empty()) return list(script, policies, environment, operators);
   if (cache_listed) return list_cache(script, config, signals, voice);
   if (script.act == Act::erase) return erase(script, config, signals, voice);
+  if (script.act == Act::repair) return repair(script, config, signals, voice);
   if (script.act == Act::version) {
     if (!print(version_text(config.quantum))) return fail(Errc::io, "standard output could not be written");
     return {};

@@ -19,6 +19,7 @@ enum class Act : std::uint8_t {
   identify,  // steps: read and describe each file; no pixels
   serve,     // a pixel server
   erase,     // -delete-cache NAME
+  repair,    // -repair-cache NAME
   probe,     // which of ImageMagick's handshakes a program speaks
   list,      // -list WHAT
   version,
@@ -53,7 +54,7 @@ struct Script {
   house::Asked asked;
   std::vector<HostPort> serve;  // where; an empty host means every address of this host
   std::string list;             // what
-  std::vector<std::string> erase;  // names of images
+  std::vector<std::string> names;  // of images: to be erased, or repaired
   std::string probe;            // the program
   bool verbose = false;
   bool quiet = false;  // no warnings

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <mutex>
 
 #include "client/name_lock.h"
 #include "client/survey.h"
@@ -90,8 +91,49 @@ void add_listed(std::vector<HostPort>& hosts, const std::vector<HostPort>& liste
 
 }  // namespace
 
+// Outlives Names where a store does.
+class Names::Counters {
+ public:
+  void begin(Cluster* store) {
+    const std::lock_guard lock(mutex_);
+    open_.push_back(store);
+  }
+  void end(Cluster* store) {
+    const std::lock_guard lock(mutex_);
+    add(*store, ended_);
+    std::erase(open_, store);
+  }
+  std::map<std::string, std::uint64_t> sum() const {
+    const std::lock_guard lock(mutex_);
+    auto all = ended_;
+    for (const Cluster* store : open_) add(*store, all);
+    return all;
+  }
+
+ private:
+  static void add(const Cluster& store, std::map<std::string, std::uint64_t>& to) {
+    store.count([&to](const Count& count) { to[count.name] += count.value; });
+  }
+  mutable std::mutex mutex_;
+  // Guarded by mutex_, both.
+  std::vector<Cluster*> open_;
+  std::map<std::string, std::uint64_t> ended_;
+};
+
+std::shared_ptr<Cluster> Names::counted(std::unique_ptr<Cluster> store) const {
+  counters_->begin(store.get());
+  return {store.release(), [counters = counters_](Cluster* ended) {
+            counters->end(ended);
+            delete ended;
+          }};
+}
+
+void Names::count(const std::function<void(const Count&)>& tell) const {
+  for (const auto& [name, value] : counters_->sum()) tell({name, value});
+}
+
 Names::Names(net::Loop& loop, TileHeap& heap, Log& log, ClusterOptions options)
-    : loop_(loop), heap_(heap), log_(log), options_(std::move(options)) {
+    : loop_(loop), heap_(heap), log_(log), options_(std::move(options)), counters_(std::make_shared<Counters>()) {
   if (!options_.key) options_.key = net::Psk(options_.secret);  // derived once for all that this makes
 }
 
@@ -138,7 +180,7 @@ Result<NamedImage> Names::open(const Call& call, const std::string& name, std::s
     options.hosts = addresses_now(details.placing, scouts);
     options.replicas = details.placing.replicas;
     if (options.replicas > 1) add_listed(options.hosts, options_.hosts);
-    store = make_cluster(loop_, heap_, log_, std::move(options));
+    store = counted(make_cluster(loop_, heap_, log_, options));
     auto adopted = store->adopt(call, version.record.image, version.record.spec, details.placing,
                                 remember(name, version.record, details.sidecar));
     if (adopted) {
@@ -161,7 +203,7 @@ Result<std::unique_ptr<NameWriter>> Names::write(const Call& call, const std::st
   SMALTI_TRY(auto lock, NameLock::take(call, std::move(scouts), log_, name, NameLock::For::writing));
   ClusterOptions options = options_;
   options.for_names = true;
-  std::shared_ptr<Cluster> store = make_cluster(loop_, heap_, log_, std::move(options));
+  std::shared_ptr<Cluster> store = counted(make_cluster(loop_, heap_, log_, options));
   return std::unique_ptr<NameWriter>(std::make_unique<Writer>(std::move(lock), std::move(store)));
 }
 

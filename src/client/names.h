@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -73,8 +74,12 @@ class Names {
   // are: so it survives the next loss, too. How many were copied. unavailable: some have fewer copies still.
   Result<std::uint64_t> repair(const Call&, const std::string& name);
   Result<Listing> list(const Call&);
+  // Of the servers' links, as a cluster's: of all images that were opened or written, closed ones, too.
+  void count(const std::function<void(const Count&)>&) const;
 
  private:
+  class Counters;
+  std::shared_ptr<Cluster> counted(std::unique_ptr<Cluster>) const;
   Result<NamedImage> open(const Call&, const std::string& name, std::shared_ptr<Cluster>& store);
   Remember remember(const std::string& name, const wire::native::NameRecord&, const std::vector<std::byte>& sidecar) const;
 
@@ -82,6 +87,7 @@ class Names {
   TileHeap& heap_;
   Log& log_;
   ClusterOptions options_;  // constant
+  std::shared_ptr<Counters> counters_;
 };
 
 }  // namespace smalti::client

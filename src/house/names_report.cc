@@ -52,6 +52,10 @@ std::string name_text(const client::NameLine& name, std::uint64_t now) {
                                     (record.whole ? record.replicas : record.keepers.size()) == 1 ? "" : "s"),
                         record.replicas, record.replicas == 1 ? "y" : "ies", short_bytes(record.bytes),
                         short_bytes(name.held_bytes), age_text(now > record.created ? now - record.created : 0));
+    const std::uint64_t all = record.bytes * record.replicas;
+    if (record.replicas > 1 && name.held_bytes < all)
+      text += fmt::format(", {} of its copies missing (-repair-cache '{}' makes them anew)",
+                          short_bytes(all - name.held_bytes), name.name);
     if (name.reached < name.keepers) text += fmt::format(", known on {} of {} servers", name.reached, name.keepers);
   }
   if (!name.writer.empty())

@@ -37,11 +37,12 @@ Result<Script> parse_words(const std::vector<std::string>& words) {
 Result<Script> parse_line(const std::string& line) { return parse_words(split(line)); }
 
 std::string dump(const Script& script) {
-  static constexpr std::string_view acts[] = {"run", "identify", "serve", "erase", "probe", "list", "version", "help"};
+  static constexpr std::string_view acts[] = {"run", "identify", "serve", "erase", "repair", "probe", "list", "version", "help"};
   static constexpr std::string_view verbs[] = {"read",  "apply",  "write", "open",   "close",
                                                "clone", "delete", "swap",  "reverse"};
   std::string text(acts[static_cast<int>(script.act)]);
   if (!script.list.empty()) text += " " + script.list;
+  for (const std::string& name : script.names) text += " " + name;
   if (!script.probe.empty()) text += " " + script.probe;
   if (script.verbose) text += " verbose";
   if (script.monitor) text += " monitor";
@@ -108,7 +109,8 @@ TEST(Parse, ReadsCommandLines) {
       {"smalti -distribute-cache 127.0.0.1:6668,6669 -limit disk 0",
        "serve limit:disk=0 at:127.0.0.1|6668 at:127.0.0.1|6669"},
       {"smalti -distribute-cache [::1]:0", "serve at:::1|0"},
-      {"smalti -delete-cache slide1", "erase"},
+      {"smalti -delete-cache slide1", "erase slide1"},
+      {"smalti -repair-cache dpc:slide1 -repair-cache b", "repair slide1 b"},
       {"smalti -probe-client magick", "probe magick"},
       {"smalti -distribute-cache 7000 -probe-client /usr/bin/convert", "probe /usr/bin/convert at:|7000"},
       {"smalti -limit memory 1KiB -list resource", "list resource limit:memory=1024"},

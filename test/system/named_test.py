@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from stage import StageCase, hosts, pixels, until
+from stage import StageCase, free_port, hosts, pixels, until
 
 
 def picture(stage, name, width, height, seed):
@@ -186,6 +186,57 @@ class Named(StageCase):
         self.assertSamePixels("out.ppm", "expected.ppm")
         refused = self.smalti("a.ppm", "dpc:n")
         self.assertNotEqual(refused.code, 0, refused)
+
+    def test_a_second_loss_is_survived_after_repair(self):
+        a, b, c = self.cluster(self.stage.servers(3), "-define", "cache:placement=sharded", "-define", "cache:replicas=2")
+        picture(self.stage, "a.ppm", 1200, 900, 5)
+        self.put("a.ppm", "dpc:n")
+        self.assertNotIn("missing", self.listing())
+        b.kill()
+        self.assertRegex(self.listing(), r"  n  1200x900.* of its copies missing \(-repair-cache 'n' makes them anew\)")
+        self.assertRegex(self.put("-repair-cache", "n").out, r"n: [1-9]\d* tiles were copied")
+        self.assertNotIn("missing", self.listing())
+        self.assertRegex(self.put("-repair-cache", "dpc:n").out, r"n: 0 tiles were copied")
+        a.kill()
+        self.put("dpc:n", "out.ppm")
+        self.assertSamePixels("out.ppm", "a.ppm")
+        self.assertFailsWith(self.smalti("-repair-cache", "n"), r"`dpc:n': \d+ of its tiles have fewer than 2 copies")
+        self.assertFailsWith(self.smalti("-repair-cache", "none"), "`dpc:none. was not found")
+
+    def test_a_reader_makes_the_copies_anew(self):
+        a, b, c = self.cluster(self.stage.servers(3), "-define", "cache:placement=sharded", "-define", "cache:replicas=2")
+        picture(self.stage, "a.ppm", 1200, 900, 5)
+        self.put("a.ppm", "dpc:n")
+        reader = self.stage.start(*self.words, "-verbose", "dpc:n", "ppm:-")  # nobody reads its output yet, so it goes on reading
+        b.kill()
+        said = []
+        for line in reader.stderr:
+            said.append(line)
+            if "its servers know where its copies are now" in line:
+                break
+        self.assertIn("its servers know where its copies are now", said[-1] if said else "", "".join(said))
+        a.kill()
+        self.put("dpc:n", "out.ppm")
+        self.assertSamePixels("out.ppm", "a.ppm")
+        reader.kill()
+
+    def test_a_damaged_copy_is_written_back(self):
+        keeping = [("-define", f"cache:persist={self.stage.path(f'kept-{n}')}") for n in range(2)]
+        servers = self.cluster([self.stage.serve(*words, port=f"127.0.0.1:{free_port()}") for words in keeping], "-define", "cache:replicas=2", "-define",
+                               "cache:placement=sharded")
+        picture(self.stage, "a.ppm", 1200, 900, 5)
+        self.put("a.ppm", "dpc:n")
+        servers[1].stop()
+        largest = max((p for p in pathlib.Path(self.stage.path("kept-1")).rglob("*.tiles")), key=lambda p: p.stat().st_size)
+        data = bytearray(largest.read_bytes())
+        for at in range(len(data) // 10, len(data), 20000):
+            data[at] ^= 0x55
+        largest.write_bytes(data)
+        servers[1] = self.stage.serve(*keeping[1], port=servers[1].address, state=servers[1].state)
+        for expected in (1, 0):
+            read = self.put("-verbose", "dpc:n", "out.ppm")
+            self.assertSamePixels("out.ppm", "a.ppm")
+            self.assertEqual(min(count(read.err, "repaired.tiles"), 1), expected, read)
 
     def test_the_quota(self):
         self.cluster(self.stage.servers(1, "-define", "cache:quota=1MiB"))
