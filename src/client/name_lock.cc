@@ -34,6 +34,13 @@ Result<std::unique_ptr<NameLock>> NameLock::take(const Call& call, std::unique_p
   for (int tries = 0;; ++tries) {
     SMALTI_CHECK(lock->survey(call));
     auto locked = lock->try_lock(call);
+    // Somebody may have written between the look and the lock. Who only says anew what is there has to know what that is.
+    if (locked && what == For::mending) {
+      const native::Number number = lock->number_;
+      SMALTI_CHECK(lock->survey(call));
+      lock->number_ = number;
+      SMALTI_CHECK(lock->agreed(lock->locked_, "locked", ""));
+    }
     if (locked) return lock;
     if (locked.error().code != Errc::conflict || tries + 1 >= most_tries) return pass(std::move(locked.error()));
     std::this_thread::sleep_for(first_pause * (tries + 1) + std::chrono::milliseconds(dice / 4));
