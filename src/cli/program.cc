@@ -158,8 +158,8 @@ Result<void> with_names(const Script& script, const house::Config& config, Signa
 }
 
 Result<void> erase(const Script& script, const house::Config& config, Signals& signals, Voice& voice) {
-  return with_names(script, config, signals, voice, [&script](client::Names& names, const Call& call) -> Result<void> {
-    for (const std::string& name : script.names) SMALTI_CHECK(names.erase(call, name));
+  return with_names(script, config, signals, voice, [&](client::Names& names, const Call& call) -> Result<void> {
+    for (const std::string& name : script.names) SMALTI_CHECK(names.erase(call, name, config.forced_delete));
     return {};
   });
 }

@@ -17,6 +17,9 @@ constexpr std::chrono::seconds writing_patience{10};  // with a server that says
 constexpr int most_tries = 4;
 constexpr std::chrono::milliseconds first_pause{40};
 constexpr std::chrono::seconds farewell{5};  // for giving a lock back
+// A forced deletion begins a new run of numbers. Names that ever had one are never forgotten: a server that was taken for
+// gone may come back with an older version.
+constexpr native::Number forced_step = native::Number{1} << 32;
 
 bool contains(const std::vector<std::size_t>& all, std::size_t one) {
   return std::find(all.begin(), all.end(), one) != all.end();
@@ -54,7 +57,7 @@ NameLock::~NameLock() {
 
 Result<void> NameLock::survey(const Call& call) {
   SMALTI_TRY(survey_, take_survey(call, *scouts_, name_, writing_patience));
-  SMALTI_CHECK(survey_->certain(name_));
+  if (!forced()) SMALTI_CHECK(survey_->certain(name_));
   const std::vector<Answer>& answers = survey_->answers();
   listed_ = {{}, 0, "listed"};
   old_ = {{}, 0, "registered"};
@@ -79,12 +82,14 @@ Result<void> NameLock::survey(const Call& call) {
     if (!a.state) return a.state.error().code == Errc::corrupt;
     return a.state->pinned != 0 || (a.state->number != 0 && !a.state->deleted);  // or it has missed the deletion
   });
-  if (!exists && (for_ == For::mending || (for_ == For::deleting && !begun)))
+  const bool deleting = for_ == For::deleting || (forced() && survey_->unreached(*scouts_).empty());
+  if (!exists && (for_ == For::mending || (deleting && !begun)))
     return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}'{}", name_,
                                                survey_->unreached(*scouts_).empty()
                                                    ? ""
                                                    : " (not asked: " + survey_->unreached(*scouts_) + ")"));
   number_ = next_number(answers);
+  if (forced()) number_ = (number_ / forced_step + 1) * forced_step;
   return agreed(everybody(), "reached", survey_->unreached(*scouts_));
 }
 
@@ -99,6 +104,10 @@ std::vector<std::size_t> NameLock::everybody() const {
 }
 
 Result<void> NameLock::agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const {
+  if (forced())
+    return who.empty() ? Result<void>(fail(Errc::unavailable, fmt::format("`dpc:{}': no server could be {}{}{}", name_, did,
+                                                                          why_not.empty() ? "" : ": ", why_not)))
+                       : Result<void>();
   // To mend is to write, too; but nothing new comes into being, so the servers of the old version suffice.
   for (const Group& group : {for_ == For::mending ? Group{} : listed_, old_}) {
     if (group.of == 0) continue;
@@ -231,7 +240,7 @@ Result<void> NameLock::enter(const Call& call, native::Enter enter, const std::v
     doubtful = doubtful || (refusal->code != Errc::conflict && refusal->code != Errc::limit);
     add_words(refusals, replies[i].failed->what);
   }
-  everywhere = entered.size() == whom.size() && listed_.members.size() == listed_.of && old_.members.size() == old_.of;
+  everywhere = number_ < forced_step && entered.size() == whom.size() && listed_.members.size() == listed_.of && old_.members.size() == old_.of;
   told_ = !entered.empty() || doubtful;
   if (!told_ && refusal) return pass(std::move(*refusal));
   if (auto enough = agreed(entered, "told", refusals); !enough)

@@ -18,7 +18,9 @@ class NameLock {
  public:
   // deleting, mending: unavailable where there is no such image. mending: the same image gets a new version, which says
   // where its tiles are now, and is registered on the servers of the old one, too.
-  enum class For : std::uint8_t { writing, deleting, mending };
+  // forced_deleting: without a majority, by a number that no write has had, so that it outvotes whatever those that cannot
+  // be reached come back with.
+  enum class For : std::uint8_t { writing, deleting, mending, forced_deleting };
   static Result<std::unique_ptr<NameLock>> take(const Call&, std::unique_ptr<Scouts>, Log&, const std::string& name, For);
   ~NameLock();  // gives it back, where nothing was committed
   NameLock(const NameLock&) = delete;
@@ -45,6 +47,7 @@ class NameLock {
   };
   Result<void> survey(const Call&);
   Result<void> try_lock(const Call&);
+  bool forced() const noexcept { return for_ == For::forced_deleting; }
   void unlock(const Call&, const std::vector<std::size_t>& whom);
   Result<void> agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const;
   Result<void> pin(const Call&, const wire::native::NameRecord&, const Placing&, const std::vector<std::string>& holders);

@@ -17,6 +17,7 @@ namespace native = wire::native;
 namespace {
 
 constexpr std::chrono::milliseconds reading_patience{1500};  // with a server that says nothing
+constexpr std::chrono::seconds sweeping_patience{3};
 constexpr int most_tries = 8;  // a reader begins anew when the version it chose went before it was held
 
 // The tiles that there are.
@@ -152,6 +153,19 @@ Remember Names::remember(const std::string& name, const native::NameRecord& reco
   };
 }
 
+// What a writer left that died before it was done. A version of the same image takes its place, so that it can come no more.
+void Names::sweep(const Call& call, const std::string& name, const native::NameRecord& record,
+                  const std::vector<std::byte>& sidecar, const Cluster& store) const {
+  std::vector<std::string> holders;
+  store.use(record.image, [&holders](const TierUse& use) {
+    if (use.tiles > 0) holders.push_back(use.place);
+  });
+  auto placing = store.describe(record.image);
+  if (!placing) return;
+  const auto swept = remember(name, record, sidecar)(call.within(sweeping_patience), std::move(*placing), holders, true);
+  if (!swept) log_.line(Level::debug, swept.error().what);  // the next reader tries again
+}
+
 Result<std::uint64_t> Names::repair(const Call& call, const std::string& name) {
   std::shared_ptr<Cluster> store;
   SMALTI_TRY(const NamedImage image, open(call, name, store));
@@ -184,6 +198,7 @@ Result<NamedImage> Names::open(const Call& call, const std::string& name, std::s
     auto adopted = store->adopt(call, version.record.image, version.record.spec, details.placing,
                                 remember(name, version.record, details.sidecar));
     if (adopted) {
+      if (survey.left_over()) sweep(call, name, version.record, details.sidecar, *store);
       if (!survey.all_heard()) store->look_after(version.record.image);
       out.written = written_of(details.placing, Grid(version.record.spec));
       out.sidecar = std::move(details.sidecar);
@@ -207,10 +222,11 @@ Result<std::unique_ptr<NameWriter>> Names::write(const Call& call, const std::st
   return std::unique_ptr<NameWriter>(std::make_unique<Writer>(std::move(lock), std::move(store)));
 }
 
-Result<void> Names::erase(const Call& call, const std::string& name) {
+Result<void> Names::erase(const Call& call, const std::string& name, bool forced) {
   SMALTI_CHECK(native::check_name(name));
   auto scouts = std::make_unique<Scouts>(loop_, heap_, log_, options_);
-  SMALTI_TRY(auto lock, NameLock::take(call, std::move(scouts), log_, name, NameLock::For::deleting));
+  SMALTI_TRY(auto lock, NameLock::take(call, std::move(scouts), log_, name,
+                                                 forced ? NameLock::For::forced_deleting : NameLock::For::deleting));
   return lock->commit_deletion(call);
 }
 

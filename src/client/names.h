@@ -69,7 +69,9 @@ class Names {
   Result<NamedImage> open(const Call&, const std::string& name);
   // Takes the lock. conflict: somebody else writes.
   Result<std::unique_ptr<NameWriter>> write(const Call&, const std::string& name);
-  Result<void> erase(const Call&, const std::string& name);
+  // `forced`: also without a majority. The servers that cannot be reached are taken for gone for good: what they have of
+  // the name, even if it is later than what is known here, counts for less than the deletion from now on.
+  Result<void> erase(const Call&, const std::string& name, bool forced = false);
   // Copies tiles of which servers were lost, until each has its copies, and registers the name on the servers that there
   // are: so it survives the next loss, too. How many were copied. unavailable: some have fewer copies still.
   Result<std::uint64_t> repair(const Call&, const std::string& name);
@@ -78,6 +80,9 @@ class Names {
   void count(const std::function<void(const Count&)>&) const;
 
  private:
+  void sweep(const Call&, const std::string& name, const wire::native::NameRecord&, const std::vector<std::byte>& sidecar,
+             const Cluster&) const;
+
   class Counters;
   std::shared_ptr<Cluster> counted(std::unique_ptr<Cluster>) const;
   Result<NamedImage> open(const Call&, const std::string& name, std::shared_ptr<Cluster>& store);

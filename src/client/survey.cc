@@ -63,6 +63,12 @@ std::string Survey::unreached(const Scouts& scouts) const {
   return out;
 }
 
+bool Survey::left_over() const noexcept {
+  return std::any_of(answers_.begin(), answers_.end(), [](const Answer& answer) {
+    return answer.state && answer.state->orphaned && answer.state->pinned > answer.state->number;
+  });
+}
+
 Result<void> Survey::certain(const std::string& name) const {
   const auto best = latest(answers_);
   if (!best) return {};

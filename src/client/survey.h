@@ -18,6 +18,8 @@ class Survey {
   Result<wire::native::Register> decide(const Call&, Scouts&, const std::string& name);
   // Whether all servers of that version were, none of them restarted.
   bool all_heard() const noexcept { return all_heard_; }
+  // Whether some server keeps what a writer left that died before it was done.
+  bool left_over() const noexcept;
   // Of that version.
   std::span<const std::byte> details() const noexcept { return details_; }
   // "10.0.0.1:6668: no answer; ...": of those that could not be asked.

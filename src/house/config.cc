@@ -170,6 +170,12 @@ Result<void> set_salvage(Draft& draft, std::string_view value) {
   return {};
 }
 
+Result<void> set_forced(Draft& draft, std::string_view value) {
+  if (draft.from_policy) return fail(Errc::invalid, "it is for one command: give it with -define");
+  SMALTI_TRY(draft.config.forced_delete, flag(value));
+  return {};
+}
+
 Result<void> set_stream(Draft& draft, std::string_view value) {
   static constexpr std::array<Word<bool>, 2> words{{{"never", false}, {"auto", true}}};
   SMALTI_TRY(draft.config.stream, choose(value, words));
@@ -217,6 +223,8 @@ constexpr std::array rows{
     Row{"cache:persist", "persist", "FOLDER", "where a server keeps named images through restarts", set_persist},
     Row{"cache:grace", "grace", "SECONDS", "for which a server keeps the unnamed images and locks of a client that is gone",
         set_grace},
+    Row{"cache:forced-delete", "", "true|false",
+        "-delete-cache without a majority: the servers that cannot be reached are gone for good", set_forced},
     Row{"cache:max-dpc-clients", "max-dpc-clients", "N", "connections that a server takes", set_clients},
     Row{"cache:max-dpc-unauthenticated-clients", "max-dpc-unauthenticated-clients", "N",
         "of these, connections that have not proved the secret", set_strangers},

@@ -59,6 +59,7 @@ struct Config {
   std::optional<std::uint32_t> clients;    // connections of a server
   std::optional<std::uint32_t> strangers;  // of these, not yet authenticated
   ops::Quantum quantum;
+  bool forced_delete = false;      // of names, without the servers that cannot be reached
   bool salvage = false;            // read what a truncated picture has
   bool stream = false;             // chains that can do without a cache get none
   std::filesystem::path state;     // folder of what a server keeps between runs: its id

@@ -113,40 +113,57 @@ native::NamesPage Catalog::page(const std::string& after) const {
 
 // Locks.
 
-Result<void> Catalog::lock(Session& session, const native::Lock& m) {
+// Its writer is gone, or is taken for gone.
+void Catalog::free_lock(Name& name) {
+  // It may have been entered elsewhere, so it stays until somebody who has asked everywhere says what becomes of it.
+  if (name.pinned && name.pinned->number == name.lock->number) name.pinned->orphaned = true;
+  name.lock.reset();
+}
+
+net::Task<void> Catalog::lock(Session& session, Call call, native::Lock m) {
   Name* name = find(m.name);
+  const auto others = [&] { return name && name->lock && name->lock->session != session.id; };
+  while (others()) {
+    Session* writer = parts_.leases.find(name->lock->session);
+    if (writer && writer->connections > 0)
+      co_return fail(Errc::conflict,
+                     fmt::format("`{}' is being written by {}; try again when it is done", m.name, name->lock->who));
+    const auto until = writer ? writer->gone_since + std::min<Clock::duration>(longest_silence, parts_.leases.grace())
+                              : Clock::time_point::min();
+    // What it asked for last may be under way to the disk.
+    if (Clock::now() >= until && !busy_) {
+      if (writer && writer->locks > 0) --writer->locks;
+      free_lock(*name);
+      break;
+    }
+    if (auto alive = call.alive(); !alive)
+      co_return fail(Errc::conflict,
+                     fmt::format("`{}' is being written by {}, which has not been heard of; its lock can be had within "
+                                 "{} s", m.name, name->lock->who, longest_silence.count()));
+    co_await idle_.wait(busy_ ? Clock::now() + longest_silence : until);
+    name = find(m.name);
+  }
   if (!name) {
     if (names_.size() >= most_names)
-      return fail(Errc::limit, fmt::format("no more than {} names are kept; delete some with -delete-cache", most_names));
+      co_return fail(Errc::limit, fmt::format("no more than {} names are kept; delete some with -delete-cache", most_names));
     name = &names_[m.name];
   }
-  if (name->lock && name->lock->session != session.id) {
-    const Session* writer = parts_.leases.find(name->lock->session);
-    const bool silent = writer && writer->connections == 0;
-    return fail(Errc::conflict,
-                fmt::format("`{}' is being written by {}{}", m.name, name->lock->who,
-                            silent ? fmt::format(", which has not been heard of; its lock ends within {:.3g} s",
-                                                 static_cast<double>(parts_.leases.grace().count()) / 1000)
-                                   : "; try again when it is done"));
-  }
-  if (holds_lock(*name, session, m.number)) return {};
+  if (holds_lock(*name, session, m.number)) co_return Result<void>();
   if (m.number <= name->promised) {
     tidy(m.name);
-    return fail(Errc::conflict, fmt::format("`{}': somebody else was faster; try again", m.name));
+    co_return fail(Errc::conflict, fmt::format("`{}': somebody else was faster; try again", m.name));
   }
   if (!name->lock) ++session.locks;
   name->promised = m.number;
   name->lock = Holder{session.id, session.name, m.number};
-  return {};
+  co_return Result<void>();
 }
 
 void Catalog::session_ended(const Session& session) {
   std::vector<std::string> idle;
   for (auto& [text, name] : names_) {
     if (!name.lock || name.lock->session != session.id) continue;
-    // It may have been entered elsewhere, so it stays until somebody who has asked everywhere says what becomes of it.
-    if (name.pinned && name.pinned->number == name.lock->number) name.pinned->orphaned = true;
-    name.lock.reset();
+    free_lock(name);
     idle.push_back(text);
   }
   for (const std::string& name : idle) tidy(name);

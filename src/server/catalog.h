@@ -6,6 +6,7 @@
 // servers have entered it). doc/named-images.md says why.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -58,8 +59,11 @@ class Catalog {
   Result<Told> look(const std::string& name) const;
   wire::native::NamesPage page(const std::string& after) const;
 
-  // conflict: somebody else writes, which the message names, or the number is used up.
-  Result<void> lock(Session&, const wire::native::Lock&);
+  // A writer that has had no connection for so long has died, most likely, and whoever comes next takes its lock.
+  static constexpr std::chrono::seconds longest_silence{2};
+  // conflict: somebody else writes, which the message names, or the number is used up. Waits for a silent writer to be
+  // silent for long enough. The session must not end meanwhile: its connection awaits it.
+  net::Task<void> lock(Session&, Call, wire::native::Lock);
   // What the session pinned under the number and did not enter is let go, too; as is what a writer that is gone left.
   net::Task<void> unlock(Session&, wire::native::Unlock);
   // unavailable: the lock, or the image, is not the session's any more.
@@ -102,6 +106,7 @@ class Catalog {
 
   Name* find(const std::string& name);
   bool holds_lock(const Name&, const Session&, Number) const;
+  void free_lock(Name&);
   Error not_the_writer(const std::string& name) const;
   wire::native::Register register_of(const Name&) const;
   static std::vector<std::byte> record_of(const Name&);

@@ -34,6 +34,7 @@ net::Task<void> Leases::supersede(wire::native::Id id, Clock::time_point deadlin
 void Leases::leave(Session& session, std::uint64_t visit) {
   session.closers.erase(visit);
   if (--session.connections > 0) return;
+  session.gone_since = Clock::now();
   changed_.notify();
   parts_.tasks.spawn(expire(session.id, session.visits));
 }
@@ -269,7 +270,7 @@ std::uint64_t Leases::held(const ImageId& id) const {
   return found == images_.end() ? 0 : found->second->held;
 }
 
-const Session* Leases::find(const wire::native::Id& id) const {
+Session* Leases::find(const wire::native::Id& id) const {
   const auto found = sessions_.find(id);
   return found == sessions_.end() ? nullptr : found->second.get();
 }

@@ -27,6 +27,7 @@ struct Session {
   wire::native::Id id{};
   std::string name;  // for the log
   std::uint32_t connections = 0;
+  Clock::time_point gone_since{};  // without a connection; good while there is none
   std::uint64_t visits = 0;  // grows with each connection, so that an expiry knows whether it still holds
   std::map<std::uint64_t, std::function<void()>> closers;  // of its connections, by visit
   std::uint32_t locks = 0;                                 // on names
@@ -154,7 +155,7 @@ class Leases {
 
   // Called when a session ends, before its images go.
   void on_end(std::function<void(const Session&)> told) { ended_ = std::move(told); }
-  const Session* find(const wire::native::Id&) const;
+  Session* find(const wire::native::Id&) const;
   std::chrono::milliseconds grace() const noexcept { return grace_; }
 
   // Everything goes but what has a name: the server closes. No grace any more for those who leave from now on.

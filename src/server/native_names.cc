@@ -20,6 +20,13 @@ void look(const ClientPtr& client, const native::Meta& meta, const native::Look&
   client->connection->send(meta, told->state, std::move(payload));
 }
 
+asio::awaitable<void> lock(ClientPtr client, native::Meta meta, native::Lock m) {
+  const Running running(client);
+  auto locking = client->host.catalog.lock(client->session(), client->call_for(meta), std::move(m));
+  auto locked = co_await std::move(locking);
+  answer(client, meta, std::move(locked));
+}
+
 asio::awaitable<void> unlock(ClientPtr client, native::Meta meta, native::Unlock m) {
   const Running running(client);
   auto unlocking = client->host.catalog.unlock(client->session(), std::move(m));
@@ -75,8 +82,8 @@ net::Task<bool> begin_named(ClientPtr client, native::Meta meta, native::Message
     look(client, meta, *name);
   } else if (const auto* after = std::get_if<native::ListNames>(&message)) {
     client->connection->send(meta, client->host.catalog.page(after->after));
-  } else if (const auto* to_lock = std::get_if<native::Lock>(&message)) {
-    answer(client, meta, client->host.catalog.lock(client->session(), *to_lock));
+  } else if (auto* to_lock = std::get_if<native::Lock>(&message)) {
+    tasks.spawn(lock(client, meta, std::move(*to_lock)));
   } else if (auto* to_unlock = std::get_if<native::Unlock>(&message)) {
     tasks.spawn(unlock(client, meta, std::move(*to_unlock)));
   } else if (auto* to_pin = std::get_if<native::Pin>(&message)) {

@@ -198,6 +198,64 @@ TEST_F(NamesTest, DeletedIsDeleted) {
   EXPECT_EQ(read("n"), 2u);
 }
 
+// Two of three servers are gone for good. Should one come back after all, what it has is older than the deletion.
+TEST_F(NamesTest, AForcedDeletionNeedsNoMajority) {
+  for (int n = 0; n < 3; ++n) serve();
+  options_.replicas = 2;
+  ASSERT_TRUE(write("n", 1));
+  ASSERT_TRUE(write("n", 2));
+  servers_[0]->stop();
+  servers_[1]->stop();
+  EXPECT_FALSE(names().erase(call_, "n"));
+  const auto erased = names().erase(call_, "n", true);
+  ASSERT_TRUE(erased) << erased.error().what;
+  EXPECT_EQ(read("n"), std::nullopt);
+  EXPECT_THAT(last_error_.what, HasSubstr("no image is named `dpc:n'"));
+  EXPECT_TRUE(eventually([this] { return servers_[2]->tiles() == 0; }));
+  // As one that has kept what it had: a later version than any that the third was told of.
+  servers_[0]->restart();
+  Scouts scouts(loop_, heap_, log_, options_);
+  native::Enter old{"n", 9, false, true, {}, 0, 0};
+  old.record.image = ImageId::fresh();
+  old.record.spec = spec;
+  old.record.keepers = {{{}, 1, true, options_.hosts[0].text()}};
+  const auto told = scouts.ask(call_, {0}, old);
+  ASSERT_TRUE(told && !(*told)[0].failed);
+  EXPECT_EQ(read("n"), std::nullopt);
+  EXPECT_THAT(last_error_.what, HasSubstr("no image is named `dpc:n'"));
+  // The name is free, and its deletion is remembered.
+  ASSERT_TRUE(write("n", 3));
+  EXPECT_EQ(read("n"), 3u) << last_error_.what;
+  ASSERT_TRUE(names().erase(call_, "n"));
+  EXPECT_EQ(read("n"), std::nullopt);
+}
+
+// Killed when all servers had pinned its version, and none had entered it.
+TEST_F(NamesTest, WhatAWriterLeftGoesWithTheNextReader) {
+  for (int n = 0; n < 3; ++n) serve();
+  ASSERT_TRUE(write("n", 1));
+  {
+    Scouts scouts(loop_, heap_, log_, options_);
+    auto lock = scouts.ask(call_, scouts.all(), native::Lock{"n", 7});
+    ASSERT_TRUE(lock && !(*lock)[0].failed);
+    const ImageId left = ImageId::fresh();
+    ASSERT_TRUE(scouts.ask(call_, scouts.all(), native::Open{left, spec, false, true}));
+    const Tile tile = pattern_tile(heap_, spec, nth({}, 0), 5);
+    for (std::size_t n = 0; n < 3; ++n) {
+      const auto put = scouts.ask(call_, {n}, native::Put{{{nth(left, 0), {}, tile.checksum(),
+                                                            static_cast<std::uint32_t>(tile.charge())}}}, tile);
+      ASSERT_TRUE(put && !(*put)[0].failed);
+    }
+    const auto pinned = scouts.ask(call_, scouts.all(), native::Pin{"n", 7, left, true});
+    ASSERT_TRUE(pinned && !(*pinned)[0].failed);
+  }
+  EXPECT_EQ(tiles(), 43u);
+  EXPECT_TRUE(eventually([this] { return read("n") == 1u && tiles() == 40; })) << tiles() << said();
+  const auto listing = names().list(call_);
+  ASSERT_TRUE(listing);
+  EXPECT_FALSE(listing->names.at(0).unfinished);
+}
+
 TEST_F(NamesTest, AreListed) {
   serve();
   serve();

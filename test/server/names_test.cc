@@ -146,6 +146,38 @@ TEST(Names, TheSecondWriterIsToldWhoIsFirst) {
   EXPECT_EQ(failure_of(*late).code, Errc::conflict);
 }
 
+// Long before its grace is over; and it is told when it was not dead after all.
+TEST(Names, TheLockOfOneThatIsGoneCanBeHad) {
+  ServerOptions options;
+  options.grace = 600s;
+  Served rig(options);
+  Talker next(rig.loop);
+  ASSERT_TRUE(next.enter(rig.server->port(), 2));
+  ImageId image;
+  {
+    Talker writer(rig.loop);
+    ASSERT_TRUE(writer.enter(rig.server->port(), 1));
+    ASSERT_TRUE(done(writer.ask(native::Lock{"n", 1})));
+    image = open_for_name(writer);
+    ASSERT_TRUE(done(writer.ask(native::Pin{"n", 1, image, true})));
+    auto refused = next.ask(native::Lock{"n", 2});
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(failure_of(*refused).code, Errc::conflict);
+  }
+  ASSERT_TRUE(eventually([&] {
+    auto locked = next.ask(native::Lock{"n", 2});
+    return done(locked);
+  }));
+  EXPECT_TRUE(look(next, "n").orphaned);
+  Talker late(rig.loop);
+  ASSERT_TRUE(late.enter(rig.server->port(), 1));
+  const auto body = details(1);
+  auto refused = late.ask(enter_for("n", 1, image, body), body);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(failure_of(*refused).code, Errc::conflict);
+  EXPECT_TRUE(done(next.ask(native::Unlock{"n", 2})));
+}
+
 TEST(Names, ANumberIsUsedOnce) {
   Served rig;
   Talker one(rig.loop), two(rig.loop);
