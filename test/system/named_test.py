@@ -129,6 +129,39 @@ class Named(StageCase):
         self.assertSamePixels("out.ppm", "new.ppm")
         self.assertEqual([s.process.poll() for s in servers], [None] * 3)
 
+    def test_the_next_writer_does_not_wait_for_the_grace_of_a_dead_one(self):
+        self.cluster(self.stage.servers(3, "-define", "cache:grace=3600"), "-define", "cache:placement=sharded")
+        picture(self.stage, "old.ppm", 700, 500, 0)
+        writer = self.stage.start(*self.words, "-limit", "throttle", "1000", "old.ppm", "-resize", "4000x3000!", "-sharpen",
+                                  "9x9", "dpc:n")
+        until(lambda: "being written by" in self.listing() or self.stored() > 0, "the writer to begin")
+        writer.send_signal(signal.SIGSTOP)
+        writer.kill()
+        writer.wait()
+        self.put("old.ppm", "dpc:n")
+        self.put("dpc:n", "out.ppm")
+        self.assertSamePixels("out.ppm", "old.ppm")
+
+    def test_a_name_whose_servers_are_gone_for_good(self):
+        keeping = [("-define", f"cache:persist={self.stage.path(f'kept-{n}')}") for n in range(3)]
+        servers = self.cluster([self.stage.serve(*words, port=f"127.0.0.1:{free_port()}") for words in keeping], "-define",
+                               "cache:replicas=2")
+        picture(self.stage, "a.ppm", 500, 300, 5)
+        picture(self.stage, "b.ppm", 400, 300, 6)
+        self.put("a.ppm", "dpc:n")
+        for gone in servers[:2]:
+            gone.kill()
+        self.assertFailsWith(self.smalti("-delete-cache", "n"), "must be reached")
+        self.put("-define", "cache:forced-delete=true", "-delete-cache", "n")
+        self.assertNotIn("500x300", self.listing())
+        for n in range(2):  # they come back after all, with what they had
+            servers[n] = self.stage.serve(*keeping[n], port=servers[n].address, state=servers[n].state)
+        self.assertFailsWith(self.smalti("dpc:n", "old.ppm"), "no image is named", output="old.ppm")
+        self.put("b.ppm", "dpc:n")
+        servers[2].kill()
+        self.put("dpc:n", "out.ppm")
+        self.assertSamePixels("out.ppm", "b.ppm")
+
     def test_readers_see_all_of_the_old_or_all_of_the_new(self):
         self.cluster(self.stage.servers(3), "-define", "cache:placement=sharded")
         plain(self.stage, "black.ppm", 1000, 700, 0)
