@@ -3,7 +3,7 @@
 
 cmake --preset bench && cmake --build --preset bench
 usage: bench/wire.py [--folder build/bench] [--rounds N] [--seconds S] > section-of-doc/bench.md
-Needs redis-server, redis-tools and iperf3. Three rounds take about six minutes.
+Needs redis-server, redis-tools and iperf3. Three rounds take about ten minutes; --only-shared leaves out all but the same host.
 """
 import argparse
 import json
@@ -21,6 +21,7 @@ GIB = 2**30
 # How tiles are asked for: name, callers, tiles in each caller's batch.
 SHAPES = {"1 outstanding": (1, 1), "8 callers": (8, 1), "a batch of 8": (1, 8)}
 PLAIN = ["-define", "cache:encryption=none"]
+WAYS = {"TCP": (), "shared memory": ("--share",)}  # to a server on the same host
 
 
 def cpu_of(pid):
@@ -110,6 +111,20 @@ def one_round(ours, redis, folder, seconds):
     return rows
 
 
+def shared_rows(ours, seconds):
+    """Tiles over TCP and in shared memory in turn; what is read ends in the caller's buffer, that copy included."""
+    rows = {}
+    for size in SIZES:
+        for work in ("get", "put"):
+            for secret, peer in ours.items():
+                for shape, (callers, batch) in SHAPES.items():
+                    for way, words in WAYS.items():
+                        name = f"{work}, {size} KiB, {shape}, one host, {secret}, {way}"
+                        rows[name] = peer.run(1, seconds, "--work", work, "--kib", size, "--callers", callers, "--batch",
+                                              batch, "--into", *words)
+    return rows
+
+
 def medians(samples, field):
     return statistics.median(s[field] for s in samples)
 
@@ -154,6 +169,23 @@ def goals_table(results):
     return "\n".join(lines)
 
 
+def shared_table(results):
+    """The same of shared memory, to a server on this host."""
+    lines = ["| one host, 8 outstanding | " + " | ".join(f"{size} KiB" for size in SIZES) + " |",
+             "|---|" + "---|" * len(SIZES)]
+    for work, what in (("get", "read into the caller's buffer"), ("put", "written")):
+        for secret in ("plain", "TLS"):
+            def rate(size, way):
+                return max(medians(results[f"{work}, {size} KiB, {shape}, one host, {secret}, {way}"], "rate")
+                           for shape, (callers, batch) in SHAPES.items() if callers * batch == 8)
+            goals = {"10^9 bytes a second / 5": lambda size: rate(size, "shared memory") * GIB / 5e9,
+                     "rate / 1.5 times TCP's": lambda size: rate(size, "shared memory") / (1.5 * rate(size, "TCP"))}
+            for goal, of in goals.items():
+                cells = " | ".join(f"{of(size):.2f}" for size in SIZES)
+                lines.append(f"| {what} in shared memory, {secret}: {goal} | {cells} |")
+    return "\n".join(lines)
+
+
 def latencies(ours, rounds, seconds):
     lines = ["| one tile of 256 KiB | p50 µs | p99 µs | p99.9 µs |", "|---|---|---|---|"]
     for secret, peer in ours.items():
@@ -169,21 +201,29 @@ def main():
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("build/bench"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement")
+    parser.add_argument("--only-shared", action="store_true", help="only TCP and shared memory to a server on this host")
     options = parser.parse_args()
     client = options.folder / "smalti_wire_client"
+    results = {}
     with Workbench(options.folder / "smalti") as bench:
-        redis = Redis(str(bench.folder))
+        redis = None if options.only_shared else Redis(str(bench.folder))
         try:
             ours = {"plain": Ours(bench, client, PLAIN), "TLS": Ours(bench, client, [])}
-            results = {}
             for _ in range(options.rounds):
-                for name, sample in one_round(ours, redis, options.folder, options.seconds).items():
+                sampled = one_round(ours, redis, options.folder, options.seconds) if redis else {}
+                sampled.update(shared_rows(ours, options.seconds))
+                for name, sample in sampled.items():
                     results.setdefault(name, []).append(sample)
-            late = latencies(ours, options.rounds, options.seconds)
+            if redis:
+                tables = [goals_table(results), shared_table(results), latencies(ours, options.rounds, options.seconds)]
+            else:
+                tables = [shared_table(results)]
         finally:
-            redis.end()
+            if redis:
+                redis.end()
+    tables.append(rates_table(results))
     print(f"Machine: {machine()}; {options.rounds} rounds in turn; median (minimum–maximum). Client and servers share "
-          f"the machine's cores.\n\n{goals_table(results)}\n\n{late}\n\n{rates_table(results)}")
+          "the machine's cores.\n\n" + "\n\n".join(tables))
 
 
 if __name__ == "__main__":

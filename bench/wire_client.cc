@@ -3,7 +3,7 @@
 //
 //   smalti_wire_client --hosts HOST:PORT[,...] --secret WORD [--work get|put] [--kib 128|256|384|1024] [--callers N]
 //                      [--batch N] [--clients] [--seconds S] [--warm S] [--plain] [--into] [--pids PID,...]
-//                      [--compress auto|none|lz4|zstd] [--pixels PPM|noisy16]
+//                      [--share] [--compress auto|none|lz4|zstd] [--pixels PPM|noisy16]
 //
 // --pixels: tiles of 256x256 pixels of an 8-bit PPM, or of a smooth 16-bit scene with noise, in place of --kib of noise.
 // --callers threads each have --batch tiles under way. With --clients each of them is a client of its own, with its
@@ -39,7 +39,7 @@ constexpr std::uint32_t across = 16;  // tiles a row, and rows: 32 to 256 MiB, m
 struct Options {
   std::vector<HostPort> hosts;
   std::string secret = "benchmark";
-  bool get = true, plain = false, into = false, own_client = false;
+  bool get = true, plain = false, into = false, own_client = false, share = false;
   std::uint32_t kib = 256, callers = 1, batch = 1;
   double seconds = 1, warm = 0.1;
   Compress compress = Compress::none;
@@ -68,6 +68,8 @@ Options parse(int argc, char** argv) {
     const std::string word = argv[i];
     if (word == "--plain") {
       o.plain = true;
+    } else if (word == "--share") {
+      o.share = true;
     } else if (word == "--into") {
       o.into = true;
     } else if (word == "--clients") {
@@ -228,6 +230,7 @@ struct Bench {
     cluster.key = key;
     cluster.encrypt = !options.plain;
     cluster.compress = options.compress;
+    cluster.share = options.share;
     cluster.placement = options.hosts.size() > 1 ? Placement::sharded : Placement::round_robin;
     if (options.own_client) cluster.connections = 1;
     stores.push_back(cluster_store(loop, heap, log, cluster));

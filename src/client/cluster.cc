@@ -255,6 +255,7 @@ void ClusterStore::count(const std::function<void(const Count&)>& tell) const {
     const Traffic& traffic = link.traffic();
     tell({name + ".sent.bytes", traffic.sent});
     tell({name + ".received.bytes", traffic.received});
+    tell({name + ".shared.bytes", traffic.shared});
     tell({name + ".put.tiles", traffic.put_tiles});
     tell({name + ".get.tiles", traffic.got_tiles});
     tell({name + ".requests", traffic.requests});

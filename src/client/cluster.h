@@ -43,6 +43,7 @@ struct ClusterOptions {
   bool for_names = false;          // its images are to get names: they count against the servers' quotas
   std::uint32_t connections = 2;   // to each server
   Compress compress = Compress::automatic;
+  bool share = true;  // memory, with servers on this host
   std::chrono::milliseconds connect{5000};
   std::chrono::milliseconds answer{30000};  // a server that is silent for so long is lost
 };

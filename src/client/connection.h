@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "client/link.h"
+#include "client/shared_link.h"
 
 namespace smalti::client {
 
@@ -28,6 +29,8 @@ struct Link::Connection {
   std::uint64_t in_flight = 0;  // payload bytes of what was sent and not answered
   std::uint64_t most_in_flight = 0;
   std::chrono::milliseconds ping_every{1000};
+  std::optional<SharedLink> shared;  // with a server on this host
+  net::Ends ends;
   asio::steady_timer wake;  // of the writer
   asio::steady_timer beat;  // of the heart
   bool ready = false;

@@ -38,6 +38,7 @@ std::uint32_t Fleet::add_link(const HostPort& host, bool listed) {
   LinkOptions one{host, psk_, options_.attributes, session_.raw, options_.encrypt, options_.connections, options_.connect,
                   options_.answer};
   one.compress = options_.compress;
+  one.share = options_.share;
   one.told = [this, number](const LinkEvent& event) { told(number, event); };
   doors_.push_back({std::make_unique<Link>(loop_, heap_, log_, std::move(one)), {}, listed});
   doors_.back().link->watch(careful_);

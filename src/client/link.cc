@@ -148,7 +148,8 @@ void Link::lost(const ConnectionPtr& connection, const Error& error) {
         other->end();
       }
   for (const auto& [number, request] : sent) {
-    const bool asks_for_life = !request->latch && std::holds_alternative<Ping>(request->message);
+    const bool asks_for_life = !request->latch && (std::holds_alternative<Ping>(request->message) ||
+                                                   std::holds_alternative<Share>(request->message));
     if (shut_ || asks_for_life || hindrance(*request))
       finish(request, error);
     else

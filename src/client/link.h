@@ -48,6 +48,7 @@ struct LinkOptions {
   // Told on the loop. Whoever hears it must not wait.
   std::function<void(const LinkEvent&)> told;
   Compress compress = Compress::automatic;
+  bool share = true;  // memory, with a server on this host
 };
 
 // Who answered. `epoch` counts the server's lives as this client has seen them, from 1; a new one means that the
@@ -60,7 +61,8 @@ struct Identity {
 };
 
 struct Traffic {
-  std::atomic<std::uint64_t> sent = 0, received = 0;  // bytes of frames
+  std::atomic<std::uint64_t> sent = 0, received = 0;  // bytes of frames, and of tiles beside them
+  std::atomic<std::uint64_t> shared = 0;              // of these, bytes of tiles in memory that the server shares
   std::atomic<std::uint64_t> put_tiles = 0, got_tiles = 0;
   std::atomic<std::uint64_t> requests = 0, connects = 0;
   std::atomic<std::uint64_t> repaired_tiles = 0;  // were damaged or missing there, and written anew from another server
@@ -134,6 +136,10 @@ class Link {
   net::Task<wire::native::Frame> next_frame(Connection*, Clock::time_point deadline);
   net::Task<void> take(Connection*, wire::native::Frame*);
   net::Task<void> take_tiles(Connection*, Request*, wire::native::Tiles*);
+  void ask_to_share(Connection&);
+  void begin_to_share(Connection&, const Request&);
+  Result<void> take_shared(Connection&, std::uint64_t number, Request&, wire::native::Tiles&);
+  Result<Arrived*> expected_tile(Request&, wire::native::TileAnswer&);
   net::Task<void> take_payload(Connection*, std::span<std::byte> into);
   Result<void> take_answer(Request&, wire::native::Message&);
 
@@ -152,6 +158,7 @@ class Link {
   Clock::time_point no_more_before_{};  // when another connection may be tried beside those that work
   bool shut_ = false;
   bool looking_out_ = false;
+  bool told_of_sharing_ = false;
   bool stalled_ = false;
   Clock::duration longest_{};  // silence since the watch last looked
   asio::steady_timer look_out_timer_;

@@ -64,6 +64,7 @@ Pool& Link::coders() {
 bool Link::to_be_packed(const RequestPtr& request) {
   const ImageId* image = request->weight > 0 ? image_of(request->message) : nullptr;
   if (!image) return false;
+  if (told_of_sharing_ && options_.compress == Compress::automatic) return false;  // there is no wire
   request->coder = coding_.begin(*image, Clock::now());
   request->counted = true;
   if (auto* get = std::get_if<Get>(&request->message)) {
@@ -91,7 +92,7 @@ asio::awaitable<void> Link::pack(RequestPtr request) {
 bool Link::to_be_unpacked(const RequestPtr& request) {
   const auto coded = [](const Arrived& arrived) { return !arrived.coded.empty(); };
   const bool any = std::any_of(request->gets.begin(), request->gets.end(), coded);
-  if (!any && (request->gets.empty() || !coding_.curious(*image_of(request->message)))) return false;
+  if (!any && (request->gets.empty() || !request->counted || !coding_.curious(*image_of(request->message)))) return false;
   tasks_.spawn(unpack(request));
   return true;
 }

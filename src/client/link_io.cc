@@ -54,6 +54,7 @@ asio::awaitable<void> Link::live(ConnectionPtr connection) {
   }
   connection->ready = true;
   ++traffic_.connects;
+  if (connection->ends.one_host && options_.share) ask_to_share(*connection);
   tasks_.spawn(send_all(connection));
   tasks_.spawn(keep_alive(connection));
   tend();
@@ -69,6 +70,7 @@ Task<void> Link::establish(ConnectionPtr connection) {
   const auto give_up = [raw = tcp->get()] { raw->close(); };
   std::optional<std::stop_callback<std::function<void()>>> when_stopped;
   when_stopped.emplace(connection->connecting.get_token(), give_up);
+  connection->ends = net::ends_of((*tcp)->descriptor());
   auto secure = co_await net::secure_client(std::move(*tcp), options_.psk, deadline);
   when_stopped.reset();
   if (!secure && secure.error().code == Errc::unauthorized)
@@ -164,10 +166,13 @@ Task<void> Link::send_batch(Connection* connection, std::vector<RequestPtr> batc
     ++request->attempts;
     const std::uint64_t number = connection->next_number++;
     connection->sent.emplace(number, request);
-    heads.push_back(encode({number, request->call.trace, millis_left(request->call)}, request->message));
+    const auto laid = connection->shared ? connection->shared->lay(number, *request) : std::nullopt;
+    const Meta meta{number, request->call.trace, millis_left(request->call)};
+    heads.push_back(encode(meta, laid ? *laid : request->message));
     parts.emplace_back(heads.back());
     for (const Tile& tile : request->payloads)
-      if (tile) parts.push_back(tile.bytes());
+      if (tile && !laid) parts.push_back(tile.bytes());
+    if (laid) traffic_.shared += request->weight;
     for (const Tile& tile : request->payloads) bytes += tile ? tile.charge() : 0;
     bytes += heads.back().size();
     traffic_.put_tiles += request->payloads.size();
@@ -223,12 +228,17 @@ Task<void> Link::take(Connection* connection, Frame* frame) {
     auto taken = co_await take_payload(connection, request->body);
     if (!taken) co_return pass(std::move(taken.error()));
     request->answer = std::move(frame->message);
+  } else if (auto* laid = std::get_if<SharedTiles>(&frame->message)) {
+    auto taken = take_shared(*connection, frame->meta.request, *request, laid->tiles);
+    if (!taken) co_return pass(std::move(taken.error()));
   } else {
     auto taken = take_answer(*request, frame->message);
     if (!taken) co_return pass(std::move(taken.error()));
   }
   if (request->unanswered > 0) co_return Result<void>();
   connection->sent.erase(frame->meta.request);
+  if (connection->shared) connection->shared->give_back(frame->meta.request);
+  if (std::holds_alternative<Share>(request->message)) begin_to_share(*connection, *request);
   connection->in_flight -= request->weight;
   if (!to_be_unpacked(request)) finish(request, std::move(request->failed));
   if (!owed()) quiet_since_ = 0;
@@ -270,22 +280,29 @@ Result<void> Link::take_answer(Request& request, Message& message) {
   return nonsense(name_of(message));
 }
 
+// Where a present tile is to go; nullptr where there is none.
+Result<Arrived*> Link::expected_tile(Request& request, TileAnswer& answer) {
+  if (!std::holds_alternative<Get>(request.message)) return nonsense("tiles that nobody asked for");
+  if (answer.index >= request.gets.size() || request.gets[answer.index].answered)
+    return nonsense("two answers to one item");
+  Arrived& arrived = request.gets[answer.index];
+  arrived.answered = true;
+  --request.unanswered;
+  if (answer.state == TileAnswer::State::failed) arrived.got = pass(named(std::move(answer.error)));
+  if (answer.state != TileAnswer::State::present) return nullptr;
+  const Extent size = request.expected[answer.index];
+  if (answer.bytes != size.area() * request.format.pixel_bytes()) return nonsense("a tile of another size");
+  ++traffic_.got_tiles;
+  return &arrived;
+}
+
 Task<void> Link::take_tiles(Connection* connection, Request* request, Tiles* tiles) {
-  if (!std::holds_alternative<Get>(request->message)) co_return nonsense("tiles that nobody asked for");
   for (TileAnswer& answer : tiles->answers) {
-    if (answer.index >= request->gets.size() || request->gets[answer.index].answered)
-      co_return nonsense("two answers to one item");
-    Arrived& arrived = request->gets[answer.index];
-    arrived.answered = true;
-    --request->unanswered;
-    if (answer.state == TileAnswer::State::failed) {
-      arrived.got = pass(named(std::move(answer.error)));
-      continue;
-    }
-    if (answer.state == TileAnswer::State::absent) continue;
+    auto expected = expected_tile(*request, answer);
+    if (!expected) co_return pass(std::move(expected.error()));
+    if (!*expected) continue;
+    Arrived& arrived = **expected;
     const Extent size = request->expected[answer.index];
-    if (answer.bytes != size.area() * request->format.pixel_bytes()) co_return nonsense("a tile of another size");
-    ++traffic_.got_tiles;
     if (answer.coded != 0) {
       arrived.checksum = answer.checksum;
       arrived.coded.resize(answer.coded);

@@ -35,10 +35,11 @@ class Latch {
   std::size_t left_;  // guarded by mutex_
 };
 
-// A tile as it came; the caller verifies it on its own thread.
+// A tile as it came; the caller verifies it on its own thread, where that is not done yet.
 struct Arrived {
   Result<std::optional<Tile>> got = std::optional<Tile>();
   bool answered = false;
+  bool verified = false;
   std::vector<std::byte> coded;  // instead of a tile, until it is decoded
   std::uint64_t checksum = 0;    // of that tile
 };

@@ -72,6 +72,12 @@ Result<void> set_placement(Draft& draft, std::string_view value) {
   return {};
 }
 
+Result<void> set_share(Draft& draft, std::string_view value) {
+  static constexpr std::array<Word<bool>, 2> words{{{"auto", true}, {"none", false}}};
+  SMALTI_TRY(draft.config.share, choose(value, words));
+  return {};
+}
+
 Result<void> set_compress(Draft& draft, std::string_view value) {
   static constexpr std::array<Word<Compress>, 4> words{{{"auto", Compress::automatic},
                                                         {"none", Compress::none},
@@ -212,6 +218,8 @@ constexpr std::array rows{
         "between Smalti peers always; and none in clear but from this host; or not at all", set_encryption},
     Row{"cache:compress", "compress", "auto|none|lz4|zstd",
         "tiles on their way to and from servers; auto: where pixels then move faster, as measured", set_compress},
+    Row{"cache:shared-memory", "shared-memory", "auto|none",
+        "with servers on this host: tiles pass in memory that both map", set_share},
     Row{"cache:magick", "magick", "n16|n8|s|l|none,...",
         "the handshake that each port greets ImageMagick's clients with; -probe-client finds a client's",
         set_greetings},

@@ -50,6 +50,7 @@ struct Config {
   std::uint32_t replicas = 1;          // servers that have each tile
   Encryption encryption = Encryption::native;
   Compress compress = Compress::automatic;
+  bool share = true;  // memory, with servers on this host
   std::vector<Greeting> greetings;         // of the first port, the second, ...; empty: not said
   std::vector<net::Network> allow;         // where ImageMagick's clients may come from; empty: not said
   bool spin = true;                        // look for their next request on an idle core before sleeping

@@ -30,6 +30,7 @@ ClusterOptions cluster_options(const Config& config) {
   options.attributes.hdri = config.quantum.hdri;
   options.encrypt = config.encryption != Encryption::none;
   options.compress = config.compress;
+  options.share = config.share;
   options.placement = config.placement;
   options.first = config.first.value_or(0);
   options.random_first = !config.first.has_value();

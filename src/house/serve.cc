@@ -60,7 +60,7 @@ void tell(const Server& server, const Greeting& greeting, Log& log) {
                          server.where(), text_of(*greeting), text_of(greeting->build)));
 }
 
-ServerOptions options_for(const Config& config, const HostPort& at, const Greeting& greeting) {
+ServerOptions options_for(const Config& config, const HostPort& at, const Greeting& greeting, std::size_t ports) {
   ServerOptions options;
   options.address = address_of(config, at, greeting);
   options.port = at.port;
@@ -70,6 +70,7 @@ ServerOptions options_for(const Config& config, const HostPort& at, const Greeti
   options.greeting = greeting;
   options.guests_from = guests_of(config, greeting);
   options.plain = config.encryption == Encryption::none;
+  options.shared_bytes = config.share ? options.shared_bytes / ports : 0;
   options.clients = config.clients.value_or(options.clients);
   options.strangers = std::min(config.strangers.value_or(options.strangers), options.clients);
   // The id of a server that keeps images stays with them.
@@ -146,7 +147,7 @@ Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector
                       *made->waiters, log,         made->door->handler()};
     parts.names.quota = made->quota;
     SMALTI_CHECK(keep_names(house, where[i], parts));
-    SMALTI_TRY(auto server, Server::listen(std::move(parts), options_for(house.config, where[i], greeting)));
+    SMALTI_TRY(auto server, Server::listen(std::move(parts), options_for(house.config, where[i], greeting, where.size())));
     tell(*server, greeting, log);
     made->servers.push_back(std::move(server));
   }

@@ -71,6 +71,13 @@ asio::awaitable<void> use(ClientPtr client, native::Meta meta, native::Use m) {
   client->connection->send(meta, told);
 }
 
+Result<void> share(const ClientPtr& client, const native::Share& m) {
+  if (client->connection->shares()) return fail(Errc::invalid, "the connection shares memory already");
+  SMALTI_TRY(auto memory, client->host.shared.open(m, client->connection->ends()));
+  client->connection->share(std::move(memory));
+  return {};
+}
+
 }  // namespace
 
 Call NativeClient::call_for(const native::Meta& meta) const {
@@ -85,12 +92,25 @@ net::Task<void> begin_request(ClientPtr client, native::Frame frame) {
   const native::Meta meta = frame.meta;
   net::Tasks& tasks = client->connection->tasks();
   if (auto* put = std::get_if<native::Put>(&frame.message)) {
-    auto putting = begin_put(client, meta, std::move(*put));
+    auto putting = begin_put(client, meta, std::move(*put), {});
     auto done = co_await std::move(putting);
     co_return done;
   }
+  if (auto* shared = std::get_if<native::SharedPut>(&frame.message)) {
+    auto putting = begin_put(client, meta, std::move(shared->put), std::move(shared->at));
+    auto done = co_await std::move(putting);
+    co_return done;
+  }
+  if (auto* shared = std::get_if<native::SharedGet>(&frame.message)) {
+    begin_get(client, meta, std::move(shared->get), std::move(shared->at));
+    co_return Result<void>();
+  }
+  if (const auto* to_share = std::get_if<native::Share>(&frame.message)) {
+    answer(client, meta, share(client, *to_share));
+    co_return Result<void>();
+  }
   if (auto* get = std::get_if<native::Get>(&frame.message))
-    begin_get(client, meta, std::move(*get));
+    begin_get(client, meta, std::move(*get), {});
   else if (const auto* to_open = std::get_if<native::Open>(&frame.message))
     tasks.spawn(open(client, meta, *to_open));
   else if (const auto* to_drop = std::get_if<native::Drop>(&frame.message))

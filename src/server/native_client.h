@@ -28,8 +28,10 @@ using ClientPtr = std::shared_ptr<NativeClient>;
 net::Task<void> begin_request(ClientPtr client, wire::native::Frame frame);
 
 // One coroutine a request that waits. They keep count of themselves in connection->running.
-void begin_get(ClientPtr client, wire::native::Meta meta, wire::native::Get get);
-net::Task<void> begin_put(ClientPtr client, wire::native::Meta meta, wire::native::Put put);
+// `at`: where in the shared memory the payloads lie, or are to be laid; empty: they go by the stream.
+void begin_get(ClientPtr client, wire::native::Meta meta, wire::native::Get get, std::vector<std::uint32_t> at);
+net::Task<void> begin_put(ClientPtr client, wire::native::Meta meta, wire::native::Put put,
+                          std::vector<std::uint32_t> at);
 
 // Requests about names; false: it is none.
 net::Task<bool> begin_named(ClientPtr client, wire::native::Meta meta, wire::native::Message message);

@@ -14,6 +14,7 @@ namespace native = wire::native;
 // The slowest that a peer may be before it counts as stalled.
 constexpr std::uint64_t slowest_bytes_a_second = 128u << 10;
 constexpr std::size_t write_bytes = 512u << 10;         // written under one deadline
+constexpr std::uint64_t turn_bytes = 512u << 10;        // copied before others get their turn
 constexpr std::chrono::milliseconds goodbye_time{200};  // for the last words to a peer that may not read
 
 // Takes about write_bytes off the front of `left`.
@@ -172,6 +173,16 @@ net::Task<void> NativeConnection::leave_tls(Clock::time_point deadline) {
   stream_ = std::move(*plain);
   secure_ = nullptr;
   co_return Result<void>();
+}
+
+std::optional<std::span<std::byte>> NativeConnection::shared_part(std::uint32_t at, std::uint64_t bytes) const noexcept {
+  return shared_ ? shared_->at(at, bytes) : std::nullopt;
+}
+
+bool NativeConnection::owes_a_turn() noexcept {
+  if (copied_ < turn_bytes) return false;
+  copied_ = 0;
+  return true;
 }
 
 bool NativeConnection::try_take(std::uint64_t bytes, Shares& into) {

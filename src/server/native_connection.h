@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "net/loop.h"
+#include "net/shared_memory.h"
 #include "net/tls.h"
 #include "server/budget.h"
+#include "server/shared_room.h"
 #include "server/signal.h"
 #include "wire/native_decode.h"
 
@@ -20,6 +22,7 @@ struct ConnectionOptions {
   // For a peer that neither sends what it announced nor reads what it asked for.
   std::chrono::milliseconds stall{30000};
   std::uint64_t in_flight_bytes = 8u << 20;
+  net::Ends ends = {};
 };
 
 // What a frame's payloads took of the budgets. Member order: given back in reverse.
@@ -70,6 +73,16 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   asio::awaitable<Shares> take(std::uint64_t bytes);
   bool try_take(std::uint64_t bytes, Shares& into);
 
+  // Memory that the client maps, too; it lives as long as the connection does.
+  void share(std::unique_ptr<SharedRoom::Part> memory) noexcept { shared_ = std::move(memory); }
+  bool shares() const noexcept { return bool(shared_); }
+  // A part of it; none where there is no such part. May be used on other threads while the connection is held.
+  std::optional<std::span<std::byte>> shared_part(std::uint32_t at, std::uint64_t bytes) const noexcept;
+  // To be told of copies that were made on the loop, and to be asked after: whether others should run now.
+  void copied(std::uint64_t bytes) noexcept { copied_ += bytes; }
+  bool owes_a_turn() noexcept;
+  const net::Ends& ends() const noexcept { return options_.ends; }
+
   std::string peer() const { return stream_->peer(); }
   std::stop_token stop() const noexcept { return stop_.get_token(); }
   net::Tasks& tasks() noexcept { return tasks_; }
@@ -96,6 +109,8 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   std::unique_ptr<net::Stream> stream_;
   net::SecureStream* secure_;  // stream_, while it is that
   wire::native::Decoder decoder_{wire::native::Decoder::From::client};
+  std::unique_ptr<SharedRoom::Part> shared_;
+  std::uint64_t copied_ = 0;  // since others could run
   std::vector<Outgoing> outbox_;
   std::size_t queued_bytes_ = 0;  // of heads, until they are written
   bool flushing_ = false;

@@ -5,7 +5,13 @@
 #include <algorithm>
 
 #include "server/native_client.h"
+#include "wire/copy_sum.h"
 #include "wire/tile_coding.h"
+
+// g++ 12 takes asio's frame of begin_put for the heap's.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
 
 namespace smalti::server {
 
@@ -173,8 +179,19 @@ class Arrived {
   bool broken = false;  // the connection is of no more use
 };
 
+// From shared memory: copied first, for the client might still change it.
+Result<Tile> copied(const NativeConnection& connection, const native::PutItem& item, std::uint32_t at,
+                    Result<TileDraft> draft) {
+  if (!draft) return pass(std::move(draft.error()));
+  const auto part = connection.shared_part(at, item.bytes);
+  if (!part) return fail(Errc::invalid, "a tile beyond the memory that is shared");
+  if (wire::copy_and_sum(draft->bytes(), *part) != item.checksum) return pass(damaged(item.key));
+  return std::move(*draft).freeze().marked_with(item.checksum);
+}
+
 // Reads one payload. Whatever is wrong with it, its bytes are taken off the wire.
-asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Extent size, PixelFormat format) {
+asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Extent size, PixelFormat format,
+                                   std::optional<std::uint32_t> at) {
   Arrived arrived;
   if (item.bytes == 0) co_return arrived;
   if (item.coded != 0) {
@@ -185,6 +202,12 @@ asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Exten
     co_return arrived;
   }
   auto draft = TileDraft::make(size, format, client->host.parts.heap);
+  if (at) {
+    arrived.tile = copied(*client->connection, item, *at, std::move(draft));
+    client->connection->copied(item.bytes);
+    if (client->connection->owes_a_turn()) co_await net::yield();
+    co_return arrived;
+  }
   auto reading = draft ? client->connection->payload(draft->bytes()) : client->connection->skip(item.bytes);
   auto read = co_await std::move(reading);
   if (!read) {
@@ -204,7 +227,7 @@ asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Exten
 
 }  // namespace
 
-net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) {
+net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put, std::vector<std::uint32_t> at) {
   native::PutDone reply;
   Piece piece;
   for (std::uint32_t i = 0; i < put.items.size(); ++i) {
@@ -212,6 +235,7 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
     auto use = admit(client, item);
     if (!use) {
       reply.answers.push_back({i, pass(std::move(use.error()))});
+      if (!at.empty()) continue;
       auto skipped = co_await client->connection->skip(item.coded != 0 ? item.coded : item.bytes);
       if (!skipped) co_return pass(std::move(skipped.error()));
       continue;
@@ -219,6 +243,7 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
     const Result<bool> room = item.bytes > 0 ? use->take_room(item.key) : Result<bool>(false);
     if (!room) {
       reply.answers.push_back({i, pass(room.error())});
+      if (!at.empty()) continue;
       auto skipped = co_await client->connection->skip(item.coded != 0 ? item.coded : item.bytes);
       if (!skipped) co_return pass(std::move(skipped.error()));
       continue;
@@ -231,7 +256,8 @@ net::Task<void> begin_put(ClientPtr client, native::Meta meta, native::Put put) 
     }
     const Extent size = use->grid().rect(item.key).size;
     const PixelFormat format = use->grid().spec().format;
-    Arrived arrived = co_await read_tile(client, item, size, format);
+    const std::optional<std::uint32_t> place = at.empty() ? std::nullopt : std::optional(at[i]);
+    Arrived arrived = co_await read_tile(client, item, size, format, place);
     if (arrived.broken) {
       if (*room) use->give_room(item.key);
       for (std::size_t n = 0; n < piece.puts.size(); ++n)

@@ -138,6 +138,7 @@ asio::awaitable<void> converse(ClientPtr client) {
     } else {
       auto beginning = begin_request(client, std::move(*frame));
       fine = co_await std::move(beginning);
+      if (connection.owes_a_turn()) co_await net::yield();
     }
     if (fine || connection.closed()) continue;
     const bool gone = fine.error().code == Errc::unavailable || fine.error().code == Errc::cancelled;
@@ -161,6 +162,7 @@ NativeHost::NativeHost(const ServerParts& p, const ServerOptions& o, Identity i)
       complaints(p.log),
       tasks(p.loop),
       in_flight(p.loop.executor(), o.in_flight_bytes, o.pressure),
+      shared(p.ledger, o.shared_bytes),
       leases({p.loop, tasks, p.store, p.ledger, p.waiters, p.log, quota_of(parts), p.names.for_name}, o.grace),
       catalog({p.loop, leases, p.store, p.waiters, p.log, quota_of(parts), p.names.shelf}) {}
 
@@ -168,12 +170,13 @@ asio::awaitable<void> serve_native(NativeHost& host, std::unique_ptr<net::TcpStr
                                    Admission::Ticket& ticket, Clock::time_point handshake_deadline) {
   const std::string peer = stream->peer();
   keep_alive(stream->descriptor());
+  const net::Ends ends = net::ends_of(stream->descriptor());
   auto secure = co_await net::secure_server(std::move(stream), host.psk, handshake_deadline);
   if (!secure) {
     host.complaints.say(fmt::format("{}: client refused: {}", peer, secure.error().what));
     co_return;
   }
-  const ConnectionOptions options{host.options.stall, in_flight_of_one(host.options)};
+  const ConnectionOptions options{host.options.stall, in_flight_of_one(host.options), ends};
   const auto connection = std::make_shared<NativeConnection>(host.parts.loop, host.tasks, host.in_flight,
                                                              std::move(*secure), options);
   // Held weakly: a goodbye is for those who are still there.

@@ -29,6 +29,7 @@ struct NativeHost {
   Complaints complaints;  // about whoever has not proved the secret, or does not fit
   net::Tasks tasks;
   Budget in_flight;
+  SharedRoom shared;
   Leases leases;
   Catalog catalog;
   Mender mender;

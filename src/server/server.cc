@@ -177,6 +177,7 @@ net::Task<Server::Use> Server::State::use() const {
   out.sessions = host.leases.sessions();
   out.images = host.leases.images();
   out.in_flight_bytes = host.in_flight.used();
+  out.shared_bytes = host.shared.used();
   co_return out;
 }
 

@@ -52,6 +52,7 @@ struct ServerOptions {
   std::uint32_t clients = 1024;               // connections
   std::uint32_t strangers = 256;              // of these, not yet authenticated
   std::uint64_t in_flight_bytes = 64u << 20;  // payload being received or sent, over all connections
+  std::uint64_t shared_bytes = 256u << 20;    // memory lent to clients on this host, over all connections; 0: none
   std::filesystem::path state;                // a folder for the server's id; empty: a new id every time
 };
 
@@ -86,7 +87,7 @@ class Server {
 
   struct Use {
     std::size_t connections = 0, strangers = 0, sessions = 0, images = 0;
-    std::uint64_t in_flight_bytes = 0;
+    std::uint64_t in_flight_bytes = 0, shared_bytes = 0;
     std::uint64_t evicted = 0;  // strangers that were hung up on to make room
   };
   Use use() const;

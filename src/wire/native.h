@@ -31,6 +31,7 @@ inline constexpr std::uint32_t most_body_bytes = 64u << 20;
 inline constexpr std::uint32_t most_item_text = 896;  // bytes; longer texts are cut by the encoder
 inline constexpr std::uint32_t most_text = 4096;
 inline constexpr std::uint32_t most_name = 255;
+inline constexpr std::uint32_t most_shared_bytes = 64u << 20;
 inline constexpr std::uint32_t most_report = 1024;  // tiers, or counts
 
 // Whose request a frame belongs to. A reply repeats its request's number and trace.
@@ -88,6 +89,23 @@ struct Use {
   std::optional<ImageId> image;  // one image; absent: all
 };
 
+// On one host: payloads in memory that both map, in place of the body. See the specification.
+struct Share {
+  Id door{}, token{};       // where to hand it over, and with what
+  std::uint32_t bytes = 0;  // of memory
+  // The connection's, as the client sees them: whoever stands between has others.
+  std::uint16_t client_port = 0, server_port = 0;
+};
+// `at`: where in the memory each item's payload lies, or is to be laid. As many as there are items.
+struct SharedGet {
+  Get get;
+  std::vector<std::uint32_t> at;
+};
+struct SharedPut {
+  Put put;  // without codings
+  std::vector<std::uint32_t> at;
+};
+
 // Either side, as its last frame.
 struct Goodbye {
   bool session_ends = false;  // client only: free my images now, not after the grace
@@ -137,6 +155,10 @@ struct TileAnswer {
 struct Tiles {
   std::vector<TileAnswer> answers;
 };
+// Of a SharedGet: tiles, whose payloads lie where it said.
+struct SharedTiles {
+  Tiles tiles;
+};
 struct TierReport {
   std::string tier, place;
   std::uint64_t tiles = 0, bytes = 0;
@@ -157,7 +179,7 @@ struct UseReport {
 
 using Message = std::variant<Hello, Open, Put, Get, Drop, Sync, Ping, Use, Goodbye, Welcome, Refused, Done,
                              Failed, PutDone, Tiles, UseReport, Look, ListNames, Lock, Unlock, Pin, Enter,
-                             Settle, Register, NamesPage>;
+                             Settle, Register, NamesPage, Share, SharedGet, SharedPut, SharedTiles>;
 
 // "put", "tiles": for logs.
 std::string_view name_of(const Message&) noexcept;

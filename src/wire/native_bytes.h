@@ -41,6 +41,9 @@ enum class Kind : std::uint8_t {
   pin = 0x22,
   enter = 0x23,
   settle = 0x24,
+  share = 0x30,
+  shared_get = 0x31,
+  shared_put = 0x32,
   welcome = 0x81,
   refused = 0x82,
   done = 0x83,
@@ -50,6 +53,7 @@ enum class Kind : std::uint8_t {
   use_report = 0x87,
   register_ = 0x90,
   names_page = 0x91,
+  shared_tiles = 0xb1,
 };
 
 // A code's number on the wire is its place in this table, counted from 1, and never changes.

@@ -237,6 +237,50 @@ Message take_tiles(Head& h) {
   return m;
 }
 
+// What lies in shared memory is no part of the body.
+void take_places(Head& h, std::vector<std::uint32_t>& at, std::size_t items, bool coded) {
+  h.body = 0;
+  if (coded) h.no("a coding within shared memory");
+  if (h.r.broken() || h.r.left() != 4 * items) return h.no("places for other items than there are");
+  at.resize(items);
+  for (std::uint32_t& one : at) one = h.r.u32();
+}
+
+Message take_shared_get(Head& h) {
+  SharedGet m;
+  m.get = std::get<Get>(take_get(h));
+  take_places(h, m.at, m.get.keys.size(), m.get.coder != Coder::none);
+  return m;
+}
+
+Message take_shared_put(Head& h) {
+  SharedPut m;
+  m.put = std::get<Put>(take_put(h));
+  const auto coded = [](const PutItem& item) { return item.coded != 0; };
+  take_places(h, m.at, m.put.items.size(), std::any_of(m.put.items.begin(), m.put.items.end(), coded));
+  return m;
+}
+
+Message take_shared_tiles(Head& h) {
+  SharedTiles m;
+  m.tiles = std::get<Tiles>(take_tiles(h));
+  for (const TileAnswer& answer : m.tiles.answers)
+    if (answer.coded != 0) h.no("a coding within shared memory");
+  h.body = 0;
+  return m;
+}
+
+Message take_share(Head& h) {
+  Share m;
+  m.door = h.r.array<16>();
+  m.token = h.r.array<16>();
+  m.bytes = h.r.u32();
+  m.client_port = h.r.u16();
+  m.server_port = h.r.u16();
+  if (m.bytes == 0 || m.bytes > most_shared_bytes) h.no(fmt::format("{} bytes to share", m.bytes));
+  return m;
+}
+
 Message take_use_report(Head& h) {
   UseReport m;
   const std::uint32_t tiers = h.r.u32(), counts = h.r.u32(), rooms = h.r.u32();
@@ -286,6 +330,14 @@ std::optional<Message> take_message(Head& h, std::uint8_t kind, Decoder::From fr
       return Ping{};
     case Kind::use:
       return Use{take_which(h, "use")};
+    case Kind::share:
+      return take_share(h);
+    case Kind::shared_get:
+      return take_shared_get(h);
+    case Kind::shared_put:
+      return take_shared_put(h);
+    case Kind::shared_tiles:
+      return take_shared_tiles(h);
     case Kind::welcome:
       return take_welcome(h);
     case Kind::refused:

@@ -173,6 +173,33 @@ std::uint32_t put(Writer& w, const Tiles& m) {
   return body;
 }
 
+std::uint32_t put(Writer& w, const Share& m) {
+  w.raw(m.door);
+  w.raw(m.token);
+  w.u32(m.bytes);
+  w.u16(m.client_port);
+  w.u16(m.server_port);
+  return 0;
+}
+
+// What lies in shared memory is no part of the body.
+std::uint32_t put(Writer& w, const SharedTiles& m) {
+  put(w, m.tiles);
+  return 0;
+}
+
+std::uint32_t put(Writer& w, const SharedGet& m) {
+  put(w, m.get);
+  for (const std::uint32_t at : m.at) w.u32(at);
+  return 0;
+}
+
+std::uint32_t put(Writer& w, const SharedPut& m) {
+  put(w, m.put);
+  for (const std::uint32_t at : m.at) w.u32(at);
+  return 0;
+}
+
 std::uint32_t put(Writer& w, const UseReport& m) {
   const auto capped = [](std::size_t n) {
     return static_cast<std::uint32_t>(std::min<std::size_t>(n, most_report));
@@ -230,6 +257,10 @@ constexpr std::array<KindName, std::variant_size_v<Message>> kinds{{
     {Kind::settle, "settle"},
     {Kind::register_, "register"},
     {Kind::names_page, "names-page"},
+    {Kind::share, "share"},
+    {Kind::shared_get, "shared-get"},
+    {Kind::shared_put, "shared-put"},
+    {Kind::shared_tiles, "shared-tiles"},
 }};
 
 std::size_t expected_bytes(const Message& message) {

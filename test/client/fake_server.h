@@ -115,6 +115,14 @@ class FakeServer {
   net::Task<bool> handle(net::Stream* stream, wire::native::Decoder* decoder, wire::native::Frame* frame,
                          Clock::time_point deadline) {
     namespace native = wire::native;
+    if (std::holds_alternative<native::Share>(frame->message) && !bad.asleep && !bad.silent) {
+      const auto no = encode({frame->meta.request, 0, 0}, native::Failed{{Errc::unsupported, "no shared memory"}});
+      const std::array<Bytes, 1> refusal{Bytes(no)};
+      const std::span<const Bytes> parts(refusal);
+      auto refused = co_await stream->write(parts, deadline);
+      if (!refused) co_return pass(std::move(refused.error()));
+      co_return false;
+    }
     ++frames;
     while (bad.asleep && listening_) {
       const auto soon = Clock::now() + std::chrono::milliseconds(2);

@@ -33,6 +33,7 @@ struct RealServerOptions {
   std::filesystem::path state;  // empty: another server after each start
   std::optional<FaultPlan> faults;  // of its store
   bool rots = false;                // its memory may go bad
+  bool share = true;                // memory, with clients on this host
 };
 
 class RealServer {
@@ -76,6 +77,7 @@ class RealServer {
     options.plain = options_.plain;
     options.state = options_.state;
     options.grace = std::chrono::seconds(5);
+    if (!options_.share) options.shared_bytes = 0;
     auto listening = Server::listen({loop_, store_, ledger_, heap_, waiters_, log_, {}}, options);
     ASSERT_TRUE(listening) << listening.error().what;
     server_ = std::move(*listening);

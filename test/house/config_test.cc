@@ -25,6 +25,7 @@ TEST(Configure, ReadsTheDefines) {
                                  .defines = {{"registry:cache:hosts", "192.168.100.50:6668,192.168.100.51"},
                                              {"cache:placement", "sharded"},
                                              {"cache:compress", "lz4"},
+                                             {"cache:shared-memory", "none"},
                                              {"cache:first", "1"},
                                              {"cache:replicas", "2"},
                                              {"cache:encryption", "none"},
@@ -41,6 +42,7 @@ TEST(Configure, ReadsTheDefines) {
   EXPECT_TRUE(config->hosts_defined);
   EXPECT_EQ(config->placement, Placement::sharded);
   EXPECT_EQ(config->compress, Compress::lz4);
+  EXPECT_FALSE(config->share);
   EXPECT_EQ(config->first, 1u);
   EXPECT_EQ(config->replicas, 2u);
   EXPECT_EQ(config->encryption, Encryption::none);

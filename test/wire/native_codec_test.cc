@@ -25,7 +25,8 @@ Id id(std::uint8_t first) { return image(first).raw; }
 
 From sender(const Message& m) {
   const bool named = m.index() >= Message(Look{}).index() && m.index() <= Message(Settle{}).index();
-  return m.index() <= Message(Goodbye{}).index() || named ? From::client : From::server;
+  const bool shared = m.index() >= Message(Share{}).index() && m.index() <= Message(SharedPut{}).index();
+  return m.index() <= Message(Goodbye{}).index() || named || shared ? From::client : From::server;
 }
 
 void give(Decoder& decoder, std::span<const std::byte> bytes) {
@@ -114,7 +115,11 @@ std::vector<Message> one_of_each() {
           Settle{"slide", 3, true},
           Register{},
           known(),
-          NamesPage{{{"a", Register{}}, {"b", known()}}, true, 1000, 10}};
+          NamesPage{{{"a", Register{}}, {"b", known()}}, true, 1000, 10},
+          Share{id(20), id(40), 1 << 20, 50000, 6668},
+          SharedGet{{{key, {image(1), 2, 8, 9}}}, {64, 8192}},
+          SharedPut{put, {64, 128, 192}},
+          SharedTiles{tiles}};
 }
 
 TEST(NativeCodec, EveryMessageRoundTrips) {
@@ -254,7 +259,7 @@ TEST(NativeCodec, AnyPieceIsEnough) {
       EXPECT_EQ(std::count(payload.begin(), payload.end(), std::byte{0x5a}),
                 std::ptrdiff_t((*frame)->body_bytes));
     }
-    EXPECT_EQ(frames, 21u) << piece;
+    EXPECT_EQ(frames, 24u) << piece;
   }
 }
 
@@ -330,6 +335,13 @@ const std::vector<Lie> lies{
     {"a payload without a tile", 15, 48, {1}},
     {"a tile without a payload", 15, 80, {0}},
     {"a report beyond the cap", 16, 40, {1, 4, 0, 0}},
+    {"nothing to share", 31, 72, {0, 0, 0, 0}},
+    {"too much to share", 31, 72, {1, 0, 0, 4}},
+    {"fewer places than keys", 32, 40, {1, 0, 0, 0}},
+    {"a coding within shared memory", 32, 72, {1, 0, 0, 0}},
+    {"fewer places than items", 33, 40, {2, 0, 0, 0}},
+    {"a coded payload within shared memory", 33, 92, {11, 0, 0, 0}},
+    {"a coded tile within shared memory", 34, 68, {4, 0, 0, 0}},
 };
 
 TEST(NativeCodec, LiesAreRefused) {

@@ -129,5 +129,37 @@ TEST(NativeDocument, Enter) {
   EXPECT_EQ(frame.body_bytes, 9u);
 }
 
+TEST(NativeDocument, Share) {
+  const auto bytes =
+      hex("53 4d 01 30 28 00 00 00  07 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "00 00 00 00 00 00 00 00  00 00 00 00 20 89 17 94  00 01 02 03 04 05 06 07"
+          "08 09 0a 0b 0c 0d 0e 0f  20 21 22 23 24 25 26 27  28 29 2a 2b 2c 2d 2e 2f"
+          "00 00 10 00 50 c3 0c 1a");
+  const Share said{counting(0).raw, counting(0x20).raw, 1u << 20, 50000, 6668};
+  EXPECT_EQ(encode({7, 0, 0}, said), bytes);
+  const Frame frame = decoded(Decoder::From::client, bytes);
+  const auto& m = std::get<Share>(frame.message);
+  EXPECT_EQ(m.door, said.door);
+  EXPECT_EQ(m.token, said.token);
+  EXPECT_EQ(m.bytes, said.bytes);
+  EXPECT_EQ(m.client_port, said.client_port);
+  EXPECT_EQ(m.server_port, said.server_port);
+}
+
+TEST(NativeDocument, SharedGet) {
+  const auto bytes =
+      hex("53 4d 01 31 28 00 00 00  08 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00"
+          "00 00 00 00 00 00 00 00  00 00 00 00 46 21 18 ee  01 00 00 00 a0 a1 a2 a3"
+          "a4 a5 a6 a7 a8 a9 aa ab  ac ad ae af 00 00 00 00  02 00 00 00 05 00 00 00"
+          "00 00 00 00 40 00 00 00");
+  const TileKey key{counting(0xa0), 0, 2, 5};
+  EXPECT_EQ(encode({8, 0, 0}, SharedGet{Get{{key}}, {64}}), bytes);
+  const Frame frame = decoded(Decoder::From::client, bytes);
+  const auto& m = std::get<SharedGet>(frame.message);
+  EXPECT_EQ(m.get.keys.at(0), key);
+  EXPECT_EQ(m.at.at(0), 64u);
+  EXPECT_EQ(frame.body_bytes, 0u);
+}
+
 }  // namespace
 }  // namespace smalti::wire::native
