@@ -308,7 +308,6 @@ Result<Probed> Prober::run() {
   if (!client->hear(9)) {
     if (client->heard.size() < 8) return ask_silent();
   }
-  if (client->heard[0] == tls_record) return Probed{};
   Key answer;
   std::ranges::copy(std::span(client->heard).first(answer.size()), answer.begin());
   SMALTI_TRY(const Key n16, magick::answer_to(secret, nonce));
@@ -320,6 +319,8 @@ Result<Probed> Prober::run() {
     if (probed) return *probed;
     return not_a_client();
   }
+  // Only now: one answer in 256 begins as TLS does.
+  if (client->heard[0] == tls_record) return Probed{};
   const auto build = magick::build_behind(std::span(client->heard).subspan(1), nonce);
   if (client->heard[0] != static_cast<std::byte>(magick::Command::open) || !build)
     return fail(Errc::unsupported,
