@@ -126,7 +126,8 @@ Call call_for(const House& house, std::stop_token stop) {
 
 namespace {
 
-// Ids of images help who reads logs, and nobody else: "reading 'a.jpg': image 0f...: no room" loses its middle.
+// Where room is lacking ids of images help nobody: "reading 'a.jpg': image 0f...: no room" loses its middle. What was lost
+// or damaged keeps them, to be found again in the servers' logs.
 std::string without_ids(std::string text) {
   constexpr std::size_t digits = 32;
   constexpr std::string_view hex = "0123456789abcdef";
@@ -152,7 +153,7 @@ std::string without_ids(std::string text) {
 }  // namespace
 
 Error explained(const House& house, const Call& call, Error error) {
-  error.what = without_ids(std::move(error.what));
+  if (error.code == Errc::limit) error.what = without_ids(std::move(error.what));
   const std::uint64_t seconds = house.config.limits[Resource::time];
   if (error.code != Errc::timeout || Clock::now() < call.deadline) return error;  // a server may be slow, too
   return Error{Errc::limit, fmt::format("time limit exceeded: {} s; raise it with {} ({})", seconds,
