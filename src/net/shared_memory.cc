@@ -46,6 +46,23 @@ socklen_t name_of(const Token& id, sockaddr_un& address) {
 
 int unix_socket() { return ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
+// A token, with room for one descriptor beside it.
+struct Letter {
+  Letter() {
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+  }
+  Letter(const Letter&) = delete;
+  Letter& operator=(const Letter&) = delete;
+
+  Token token{};
+  iovec part{token.data(), token.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+};
+
 // Everything that came with a message is ours to close, also what was not expected.
 std::vector<int> descriptors_of(msghdr& message) {
   std::vector<int> out;
@@ -62,18 +79,11 @@ std::vector<int> descriptors_of(msghdr& message) {
 
 // The one descriptor that came with the token; -1 where none, more or another did.
 int received(int from, const Token& token) {
-  Token heard{};
-  iovec part{heard.data(), heard.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  const ssize_t got = ::recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  Letter letter;
+  const ssize_t got = ::recvmsg(from, &letter.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (got < 0) return -1;
-  const std::vector<int> came = descriptors_of(message);
-  if (came.size() == 1 && got == static_cast<ssize_t>(heard.size()) && heard == token) return came.front();
+  const std::vector<int> came = descriptors_of(letter.message);
+  if (came.size() == 1 && got == static_cast<ssize_t>(token.size()) && letter.token == token) return came.front();
   for (const int one : came) ::close(one);
   return -1;
 }
@@ -175,15 +185,9 @@ Result<void> hand_over(const SharedMemory& memory, const Token& id, const Token&
   if (to < 0) return failed("no socket to hand it over by");
   sockaddr_un address;
   const socklen_t size = name_of(id, address);
-  Token said = token;
-  iovec part{said.data(), said.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  Letter letter;
+  letter.token = token;
+  cmsghdr* head = CMSG_FIRSTHDR(&letter.message);
   head->cmsg_level = SOL_SOCKET;
   head->cmsg_type = SCM_RIGHTS;
   head->cmsg_len = CMSG_LEN(sizeof(int));
@@ -191,7 +195,7 @@ Result<void> hand_over(const SharedMemory& memory, const Token& id, const Token&
   std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
   Result<void> done;
   if (::connect(to, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-      ::sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != static_cast<ssize_t>(said.size()))
+      ::sendmsg(to, &letter.message, MSG_NOSIGNAL | MSG_DONTWAIT) != static_cast<ssize_t>(token.size()))
     done = failed("the client did not take it");
   ::close(to);
   return done;
