@@ -2,8 +2,8 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/params.h>
 
 #include <string_view>
 
@@ -12,9 +12,6 @@ namespace smalti::net {
 namespace {
 
 constexpr std::size_t shortest_sealed = 1 + record_tag;
-
-const unsigned char* raw(Bytes bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
-unsigned char* raw(std::byte* bytes) { return reinterpret_cast<unsigned char*>(bytes); }
 
 // HKDF-Expand-Label with an empty context.
 bool expand(const TrafficSecret& secret, std::string_view label, std::span<unsigned char> into) {
@@ -49,8 +46,6 @@ Result<std::size_t> record_size(Bytes begun) {
   return record_header + sealed;
 }
 
-void RecordKeys::Freed::operator()(evp_cipher_ctx_st* context) const noexcept { EVP_CIPHER_CTX_free(context); }
-
 RecordKeys::~RecordKeys() {
   OPENSSL_cleanse(secret_.data(), secret_.size());
   OPENSSL_cleanse(iv_.data(), iv_.size());
@@ -59,13 +54,11 @@ RecordKeys::~RecordKeys() {
 bool RecordKeys::set(const TrafficSecret& secret) {
   secret_ = secret;
   number_ = 0;
-  context_.reset(EVP_CIPHER_CTX_new());
-  std::array<unsigned char, 16> key{};
-  const bool done = context_ && expand(secret_, "key", key) && expand(secret_, "iv", iv_) &&
-                    EVP_CipherInit_ex(context_.get(), EVP_aes_128_gcm(), nullptr, key.data(), nullptr,
-                                      use_ == For::sealing ? 1 : 0) == 1;
+  CipherKey key{};
+  cipher_.reset();
+  if (expand(secret_, "key", key) && expand(secret_, "iv", iv_)) cipher_ = make_(key, use_);
   OPENSSL_cleanse(key.data(), key.size());
-  return done;
+  return cipher_ != nullptr;
 }
 
 bool RecordKeys::renew() {
@@ -75,15 +68,13 @@ bool RecordKeys::renew() {
   return done;
 }
 
-// Each record has a nonce of its own, and its header is authenticated with it.
-bool RecordKeys::begin(Bytes header) {
-  auto nonce = iv_;
+// Each record has one of its own.
+Nonce RecordKeys::next_nonce() noexcept {
+  Nonce nonce = iv_;
   for (std::size_t n = 0; n < sizeof number_; ++n)
     nonce[nonce.size() - 1 - n] ^= static_cast<unsigned char>(number_ >> (8 * n));
   ++number_;
-  int done = 0;
-  return context_ && EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr, nonce.data(), -1) == 1 &&
-         EVP_CipherUpdate(context_.get(), nullptr, &done, raw(header), static_cast<int>(header.size())) == 1;
+  return nonce;
 }
 
 bool RecordKeys::seal(RecordKind kind, std::span<const Bytes> parts, std::byte* into) {
@@ -94,35 +85,17 @@ bool RecordKeys::seal(RecordKind kind, std::span<const Bytes> parts, std::byte* 
   into[1] = into[2] = std::byte{3};
   into[3] = static_cast<std::byte>(sealed >> 8);
   into[4] = static_cast<std::byte>(sealed & 0xff);
-  if (!begin({into, record_header})) return false;
-  into += record_header;
-  int done = 0;
-  for (const Bytes part : parts) {
-    if (part.empty()) continue;
-    if (EVP_CipherUpdate(context_.get(), raw(into), &done, raw(part), static_cast<int>(part.size())) != 1) return false;
-    into += part.size();
-  }
-  const auto type = static_cast<unsigned char>(kind);
-  return EVP_CipherUpdate(context_.get(), raw(into), &done, &type, 1) == 1 &&
-         EVP_CipherFinal_ex(context_.get(), raw(into + 1), &done) == 1 &&
-         EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG, record_tag, into + 1) == 1;
+  const Bytes header{into, record_header};
+  return cipher_ && cipher_->seal(next_nonce(), header, parts, static_cast<std::byte>(kind), into + record_header);
 }
 
 std::optional<RecordKeys::Opened> RecordKeys::open(Bytes record, std::byte* into) {
-  if (!begin(record.first(record_header))) return std::nullopt;
-  const Bytes tag = record.last(record_tag);
-  const Bytes content = record.subspan(record_header, record.size() - record_frame);
-  const Bytes last = record.subspan(record_header + content.size(), 1);
-  unsigned char kind = 0, nothing[record_tag];
-  int done = 0;
-  EVP_CIPHER_CTX* context = context_.get();
-  if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, record_tag, const_cast<std::byte*>(tag.data())) != 1 ||
-      (!content.empty() &&
-       EVP_CipherUpdate(context, raw(into), &done, raw(content), static_cast<int>(content.size())) != 1) ||
-      EVP_CipherUpdate(context, &kind, &done, raw(last), 1) != 1 || EVP_CipherFinal_ex(context, nothing, &done) != 1)
-    return std::nullopt;
-  std::size_t bytes = content.size();
-  while (kind == 0 && bytes > 0) kind = std::to_integer<unsigned char>(into[--bytes]);  // padding
+  const auto last = cipher_ ? cipher_->open(next_nonce(), record.first(record_header), record.subspan(record_header), into)
+                            : std::nullopt;
+  if (!last) return std::nullopt;
+  std::byte kind = *last;
+  std::size_t bytes = record.size() - record_frame;
+  while (kind == std::byte{0} && bytes > 0) kind = into[--bytes];  // padding
   return Opened{static_cast<RecordKind>(kind), bytes};
 }
 

@@ -9,15 +9,14 @@
 #include <optional>
 #include <span>
 
+#include "net/record_cipher.h"
 #include "net/stream.h"
-
-struct evp_cipher_ctx_st;
 
 namespace smalti::net {
 
 inline constexpr std::size_t record_plain = 16384;  // bytes in a full record
 inline constexpr std::size_t record_header = 5;
-inline constexpr std::size_t record_tag = 16;
+inline constexpr std::size_t record_tag = cipher_tag;
 inline constexpr std::size_t record_frame = record_header + 1 + record_tag;        // around the plain bytes
 inline constexpr std::size_t most_record = record_header + record_plain + 256;  // bytes of a sealed record
 
@@ -32,13 +31,14 @@ Result<std::size_t> record_size(Bytes begun);
 // The keys of one direction, and how many records went under them. Wiped when it dies. One thread at a time.
 class RecordKeys {
  public:
-  enum class For : std::uint8_t { opening, sealing };
-  explicit RecordKeys(For use) : use_(use) {}
+  using For = RecordCipher::For;
+  using Maker = std::unique_ptr<RecordCipher> (*)(const CipherKey&, For);
+  explicit RecordKeys(For use, Maker cipher = fastest_cipher) : use_(use), make_(cipher) {}
   ~RecordKeys();
   RecordKeys(const RecordKeys&) = delete;
   RecordKeys& operator=(const RecordKeys&) = delete;
 
-  // The keys that follow from this secret, and, renewed, from the next one. False where OpenSSL cannot.
+  // The keys that follow from this secret, and, renewed, from the next one. False where they cannot be made.
   bool set(const TrafficSecret&);
   bool renew();
 
@@ -54,16 +54,14 @@ class RecordKeys {
   std::optional<Opened> open(Bytes record, std::byte* into);
 
  private:
-  struct Freed {
-    void operator()(evp_cipher_ctx_st*) const noexcept;
-  };
-  bool begin(Bytes header);
+  Nonce next_nonce() noexcept;
 
   const For use_;
+  const Maker make_;
   TrafficSecret secret_{};
-  std::array<unsigned char, 12> iv_{};
+  Nonce iv_{};
   std::uint64_t number_ = 0;  // of the next record
-  std::unique_ptr<evp_cipher_ctx_st, Freed> context_;
+  std::unique_ptr<RecordCipher> cipher_;
 };
 
 }  // namespace smalti::net

@@ -35,8 +35,9 @@ constexpr std::string_view known_record =
     "1e3deae63aeebb21694915e4";
 
 struct Keys {
-  RecordKeys sealing{RecordKeys::For::sealing}, opening{RecordKeys::For::opening};
-  Keys() { EXPECT_TRUE(sealing.set(secret_from(known_secret)) && opening.set(secret_from(known_secret))); }
+  RecordKeys sealing, opening;
+  explicit Keys(RecordKeys::Maker seals = fastest_cipher, RecordKeys::Maker opens = fastest_cipher)
+      : sealing(RecordKeys::For::sealing, seals), opening(RecordKeys::For::opening, opens) { EXPECT_TRUE(sealing.set(secret_from(known_secret)) && opening.set(secret_from(known_secret))); }
 
   std::vector<std::byte> sealed(Bytes plain, RecordKind kind = RecordKind::data) {
     std::vector<std::byte> out(plain.size() + record_frame);
@@ -46,8 +47,32 @@ struct Keys {
   }
 };
 
-TEST(TlsRecords, FollowTheStandardsExample) {
-  Keys keys;
+// Who seals, and who opens.
+struct Pairing {
+  const char* name;
+  RecordKeys::Maker seals, opens;
+};
+
+class TlsRecords : public ::testing::TestWithParam<Pairing> {
+ protected:
+  void SetUp() override {
+    const bool wide = vector_cipher({}, RecordCipher::For::sealing) != nullptr;
+    const auto needs_it = [](RecordKeys::Maker maker) { return maker == vector_cipher; };
+    if (!wide && (needs_it(GetParam().seals) || needs_it(GetParam().opens)))
+      GTEST_SKIP() << "this processor has no wide vectors for AES";
+  }
+  Keys keys_of_two() const { return Keys(GetParam().seals, GetParam().opens); }
+};
+
+INSTANTIATE_TEST_SUITE_P(By, TlsRecords,
+                         ::testing::Values(Pairing{"OpenSsl", openssl_cipher, openssl_cipher},
+                                           Pairing{"Vectors", vector_cipher, vector_cipher},
+                                           Pairing{"OpenSslThenVectors", openssl_cipher, vector_cipher},
+                                           Pairing{"VectorsThenOpenSsl", vector_cipher, openssl_cipher}),
+                         [](const auto& made) { return std::string(made.param.name); });
+
+TEST_P(TlsRecords, FollowTheStandardsExample) {
+  Keys keys = keys_of_two();
   std::vector<std::byte> plain(50);
   for (std::size_t n = 0; n < plain.size(); ++n) plain[n] = static_cast<std::byte>(n);
   EXPECT_EQ(keys.sealed(plain), from_hex(known_record));
@@ -59,15 +84,15 @@ TEST(TlsRecords, FollowTheStandardsExample) {
   EXPECT_EQ(into, plain);
 }
 
-TEST(TlsRecords, OpenInTheirOrderOnlyAndUnderTheirKeyOnly) {
-  Keys keys;
+TEST_P(TlsRecords, OpenInTheirOrderOnlyAndUnderTheirKeyOnly) {
+  Keys keys = keys_of_two();
   const auto text = pattern(1000);
   std::vector<std::byte> into(1000);
   const auto first = keys.sealed(text), second = keys.sealed(text);
   EXPECT_NE(first, second);
   ASSERT_TRUE(keys.opening.open(first, into.data()));
   EXPECT_FALSE(keys.opening.open(first, into.data()));  // again
-  Keys other;
+  Keys other = keys_of_two();
   other.sealed(text);
   ASSERT_TRUE(other.sealing.renew());
   const auto renewed = other.sealed(text);
@@ -77,18 +102,36 @@ TEST(TlsRecords, OpenInTheirOrderOnlyAndUnderTheirKeyOnly) {
   EXPECT_EQ(into, text);
 }
 
-TEST(TlsRecords, AnyChangedByteIsNoticed) {
+// Of any length and in any pieces, wherever these lie in memory.
+TEST_P(TlsRecords, OpenWhatWasSealedInPieces) {
+  Keys keys = keys_of_two();
+  const auto text = pattern(record_plain + 7);
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17},
+                                 std::size_t{255}, std::size_t{4097}, record_plain}) {
+    const Bytes whole = Bytes(text).subspan(size % 7, size);
+    const std::array<Bytes, 3> parts{whole.first(size / 3), whole.subspan(size / 3, size / 5),
+                                     whole.subspan(size / 3 + size / 5)};
+    std::vector<std::byte> record(size + record_frame), into(size);
+    ASSERT_TRUE(keys.sealing.seal(RecordKind::data, parts, record.data()));
+    const auto opened = keys.opening.open(record, into.data());
+    ASSERT_TRUE(opened) << size;
+    EXPECT_EQ(opened->bytes, size);
+    EXPECT_TRUE(std::equal(into.begin(), into.end(), whole.begin())) << size;
+  }
+}
+
+TEST_P(TlsRecords, AnyChangedByteIsNoticed) {
   const auto text = pattern(40);
   std::vector<std::byte> into(40);
   for (std::size_t n = 0; n < text.size() + record_frame; ++n) {
-    Keys keys;
+    Keys keys = keys_of_two();
     auto record = keys.sealed(text);
     record[n] ^= std::byte{4};
     EXPECT_FALSE(keys.opening.open(record, into.data())) << n;
   }
 }
 
-TEST(TlsRecords, WhatIsNoRecordIsRefused) {
+TEST(TlsRecord, WhatIsNoRecordIsRefused) {
   EXPECT_EQ(record_size(from_hex("17030300")).value(), 0u);
   EXPECT_EQ(record_size(from_hex("1703030011")).value(), 22u);
   EXPECT_EQ(record_size(from_hex("1703034100")).value(), most_record);
@@ -148,7 +191,7 @@ Task<void> say_and_end(SecureStream* stream, Bytes what) {
   co_return Result<void>();
 }
 
-TEST(TlsRecords, AreOpenSslsToo) {
+TEST(TlsRecord, AreOpenSslsToo) {
   Loop loop;
   auto tcp = tcp_pair(loop);
   const int socket = tcp.client->release();
