@@ -22,10 +22,12 @@ constexpr std::size_t ahead_threads = 4;
 // anew.
 constexpr std::uint64_t idle_heap = 16u << 20;
 
-ClusterOptions cluster_options(const Config& config) {
+ClusterOptions cluster_options(const House& house) {
+  const Config& config = house.config;
   ClusterOptions options;
   options.hosts = config.hosts;
   options.secret = config.secret;
+  options.key = house.key;
   options.attributes.quantum_depth = config.quantum.depth;
   options.attributes.hdri = config.quantum.hdri;
   options.encrypt = config.encryption != Encryption::none;
@@ -39,7 +41,7 @@ ClusterOptions cluster_options(const Config& config) {
 }
 
 StorePtr distributed(House& house) {
-  return cluster_store(*house.loop, house.heap, house.log, cluster_options(house.config));
+  return cluster_store(*house.loop, house.heap, house.log, cluster_options(house));
 }
 
 Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
@@ -60,7 +62,7 @@ Result<std::vector<Tier>> tiers_of(House& house, Purpose purpose) {
 
 }  // namespace
 
-House::House(Config c, Log& l) : config(std::move(c)), log(l), ledger(config.limits) {}
+House::House(Config c, Log& l) : config(std::move(c)), log(l), ledger(config.limits), key(config.secret) {}
 House::~House() = default;
 
 bool goes_further(const Config& config, Purpose purpose) noexcept {
@@ -84,10 +86,13 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
   options.ledger = &house->ledger;
   // A gateway's clients write row by row and hear of failures later: its tiles go out behind them.
   options.through = purpose == Purpose::server && !goes_further(house->config, purpose);
+  // To derive it keeps a core for as long as some 80 MiB of pixels need to servers.
+  if (goes_further(house->config, purpose))
+    options.overflows = [pool = house->behind.get(), key = house->key] { pool->try_post([key] { (void)key.key(); }); };
   house->store = tiered_store(std::move(tiers), *house->behind, options);
   if (purpose == Purpose::client && goes_further(house->config, purpose))
     house->names = std::make_unique<client::Names>(*house->loop, house->heap, house->log,
-                                                   cluster_options(house->config));
+                                                   cluster_options(*house));
   return house;
 }
 

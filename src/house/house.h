@@ -5,6 +5,7 @@
 
 #include "house/config.h"
 #include "net/loop.h"
+#include "net/psk.h"
 #include "ops/engine.h"
 #include "ops/picture.h"
 #include "smalti/base/log.h"
@@ -29,6 +30,7 @@ struct House {
   Log& log;
   Ledger ledger;
   TileHeap heap;
+  const net::Psk key;  // of the shared secret
   std::unique_ptr<ops::Engine> engine;  // null in a server
   std::unique_ptr<net::Loop> loop;      // null where nothing leaves this host
   std::unique_ptr<Pool> behind;         // puts on their way down

@@ -86,6 +86,7 @@ class TieredStore final : public TileStore {
   TileStore& tier(std::size_t n) const noexcept { return *tiers_[n].store; }
 
   // tiered_store.cc
+  void look_ahead(const ImageSpec&);
   Result<void> ensure_open(const Call&, const TileKey&, TieredImage&, std::size_t tier);
   Result<Generation> put_tile(const Call&, const TieredImagePtr&, TilePut&);
   Result<Generation> try_put(const Call&, const TieredImagePtr&, const TilePut&, bool copies_gone,
@@ -140,6 +141,7 @@ class TieredStore final : public TileStore {
   const unsigned most_jobs_;
   std::shared_ptr<Gate> gate_;
   std::stop_source closing_;
+  std::once_flag overflow_told_;
 
   ImagesOf<TieredImage> images_;
   Behind behind_;  // outlives the index, whose passages lead to it

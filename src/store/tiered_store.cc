@@ -59,7 +59,16 @@ TieredStore::~TieredStore() {
   gate_->left.wait(lock, [this] { return gate_->inside == 0; });
 }
 
+void TieredStore::look_ahead(const ImageSpec& spec) {
+  if (!options_.overflows || !options_.ledger) return;
+  std::uint64_t left = spec.stored_bytes();
+  for (const Resource each : {Resource::memory, Resource::map, Resource::disk})
+    left -= std::min(left, options_.ledger->room(each));
+  if (left > 0) std::call_once(overflow_told_, options_.overflows);
+}
+
 Result<void> TieredStore::open(const Call&, const ImageId& image, const ImageSpec& spec) {
+  look_ahead(spec);
   return images_.open(image, spec, tiers_.size());
 }
 

@@ -396,5 +396,22 @@ TEST_F(Tiered, ATierThatCannotBeReachedIsTriedOnceForAllThatWaits) {
   EXPECT_LE(slow_->opens(), 2u);
 }
 
+TEST(TieredOverflow, IsToldOnceWhenAnImageIsOpenedThatCannotFit) {
+  const std::uint64_t whole = suite_image.stored_bytes();
+  Limits limits = all_limits(0);
+  limits[Resource::memory] = limits[Resource::disk] = whole / 2;
+  Ledger ledger(limits);
+  Pool pool(1);
+  unsigned told = 0;
+  std::vector<Tier> tiers;
+  tiers.push_back({"Memory", memory_store(ledger)});
+  const auto store = tiered_store(std::move(tiers), pool, {.ledger = &ledger, .overflows = [&] { ++told; }});
+  ASSERT_TRUE(store->open(Call(), ImageId::fresh(), suite_image));
+  EXPECT_EQ(told, 0u);
+  const Hold taken = ledger.charge(Resource::memory, 1);
+  for (int n = 0; n < 2; ++n) ASSERT_TRUE(store->open(Call(), ImageId::fresh(), suite_image));
+  EXPECT_EQ(told, 1u);
+}
+
 }  // namespace
 }  // namespace smalti::test

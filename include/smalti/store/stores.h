@@ -41,6 +41,9 @@ struct TieredOptions {
   // A put returns when the tile is where it stays, or says why it found no place: for a server, whose answer its clients
   // rely on. Else a put that goes to a tier that waits is only reported by a later put or sync.
   bool through = false;
+  // Called, once, when an image is opened for which memory, map and disk have no room left by the ledger: so that what a
+  // last tier needs long for can begin while the first tiles are made. On the opener's thread; must not wait.
+  std::function<void()> overflows;
   bool rise = true;                        // hot tiles rise to a faster tier that has room, or colder tiles
 };
 
