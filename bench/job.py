@@ -103,30 +103,37 @@ def operators(bench, source, memory, rounds, only, title):
     bench.end_servers()
 
 
-def scale(bench, rounds):
+# Pieces of the photograph across and down, and what is cut from them. One width: the working set is rows of tiles, so that all have
+# the same; then as pictures are.
+TALL = ((5, 1, (16000, 70)), (5, 1, (16000, 625)), (5, 2, (16000, 3000)), (5, 8, (16000, 18000)), (5, 27, (16000, 63000)))
+SQUARE = ((1, 1, (1100, 1000)), (2, 2, (4000, 2500)), (3, 3, (8000, 6000)), (5, 8, (18000, 16000)), (10, 12, (36000, 28000)))
+
+
+def scale(bench, shapes, rounds, title):
     """Time per pixel over servers whose tiles go to disk, and the client's memory. The sizes take turns; of each the best counts."""
-    print("\n## Time per pixel, `-sharpen 5x2` to `null:`, two servers with 64 MiB of memory whose tiles go to disk; client: 256 MiB, "
-          "no tile rests in it\n")
+    print(f"\n## Time per pixel, `-sharpen 5x2` to `null:`, {title}\n\nTwo servers with 64 MiB of memory, whose tiles go to disk; client: "
+          "256 MiB, no tile rests in it.\n")
     hosts = bench.start_servers(2, "-limit", "memory", "64MiB", "-limit", "map", "0")
     commands = {}
-    for across, down, crop in ((1, 1, (1100, 1000)), (2, 2, (4000, 2500)), (3, 3, (8000, 6000)), (5, 7, (18000, 16000)), (10, 12, (36000, 28000))):
-        source = replicated(bench, f"scale-{crop[0]}.jpg", across, down, crop)
-        commands[crop[0] * crop[1]] = [
+    for across, down, crop in shapes:
+        source = replicated(bench, f"scale-{crop[0]}-{crop[1]}.jpg", across, down, crop)
+        commands[crop] = [
             str(bench.smalti), "-verbose", "-limit", "memory", "256MiB", "-limit", "area", "1MP", "-define",
             "cache:placement=sharded", *FAR, "-define", hosts, *over_tcp(bench), source, "-sharpen", "5x2", "null:"]
     best = {}
-    for pixels, command in list(commands.items()) * rounds:
+    for crop, command in list(commands.items()) * rounds:
         sample = measure(command, bench.environment(), PATIENCE)
-        if pixels not in best or sample.wall < best[pixels].wall:
-            best[pixels] = sample
-    print("| megapixels | wall s | ns a pixel | beyond the first row | beside the largest | client CPU s | client anonymous MiB | "
-          "wire MiB |\n|" + "---|" * 8)
+        if crop not in best or sample.wall < best[crop].wall:
+            best[crop] = sample
+    print("| picture | megapixels | wall s | ns a pixel | beyond the first row | beside the largest | client CPU s | client anonymous MiB | "
+          "wire MiB |\n|" + "---|" * 9)
     # What a job takes that has next to no pixels: start-up, keys, connections.
-    least, most = min(best), max(best)
-    beyond = lambda pixels: (best[pixels].wall - best[least].wall) / (pixels - least) if pixels > least else 0
-    for pixels, sample in best.items():
-        print(f"| {pixels / 1e6:.0f} | {sample.wall:.2f} | {sample.wall / pixels * 1e9:.1f} | {beyond(pixels) * 1e9:.1f} | "
-              f"{beyond(pixels) / beyond(most):.2f} | {sample.cpu:.2f} | "
+    area = lambda crop: crop[0] * crop[1]
+    least, most = min(best, key=area), max(best, key=area)
+    beyond = lambda crop: (best[crop].wall - best[least].wall) / (area(crop) - area(least)) if crop != least else 0
+    for crop, sample in best.items():
+        print(f"| {crop[0]}x{crop[1]} | {area(crop) / 1e6:.0f} | {sample.wall:.2f} | {sample.wall / area(crop) * 1e9:.1f} | "
+              f"{beyond(crop) * 1e9:.1f} | {beyond(crop) / beyond(most):.2f} | {sample.cpu:.2f} | "
               f"{sample.anonymous / 2**20:.0f} | {moved(sample.said) / 2**20:.0f} |", flush=True)
     bench.end_servers()
 
@@ -181,7 +188,8 @@ def main():
             operators(bench, source, "64MiB", options.rounds, options.only,
                       "48 megapixels (8000x6000) from JPEG to PPM, client memory 64 MiB")
         if options.part == "scale" or (options.large and wants("scale")):
-            scale(bench, 2)
+            scale(bench, TALL, 2, "pictures of one width")
+            scale(bench, SQUARE, 2, "pictures of all widths")
         if wants("streaming"):
             streaming(bench, max(5, options.rounds))
         if wants("canvas"):
