@@ -163,7 +163,7 @@ Result<void> PixelCache::Core::fetch(const Call& call, std::vector<Piece>& piece
         if (tile)
           ask->tile = std::move(*tile);
         else
-          outcome = pass(std::move(tile.error()), name(piece.index));
+          outcome = failed_for(std::move(tile.error()), piece.index);
       }
       if (!ask->mine) {
         counts.window_hits += bool(ask->tile);
@@ -202,7 +202,7 @@ Result<void> PixelCache::Core::fetch_mine(const Call& call, std::vector<Ask>& as
 
 // A written tile that is absent is lost. A tile of another shape is not the one that was put.
 Result<Tile> PixelCache::Core::arrived(std::uint64_t index, TileGet& get) const {
-  if (!get.got) return pass(std::move(get.got.error()), name(index));
+  if (!get.got) return failed_for(std::move(get.got.error()), index);
   if (!*get.got || !**get.got)
     return fail(Errc::unavailable,
                 fmt::format("{}: it was written, but nobody has it any more: the server or the folder "

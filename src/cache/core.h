@@ -94,6 +94,9 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   Rect tile_rect(std::uint64_t index) const noexcept;
   std::uint64_t tile_bytes(std::uint64_t index) const noexcept;
   std::string name(std::uint64_t index) const;  // "image 0123.., tile 4,7", for errors
+  // An error of the store's with the tile's name, or the image's. Where room is lacking they would help nobody.
+  tl::unexpected<Error> failed_for(Error, std::uint64_t index) const;
+  tl::unexpected<Error> failed_for_all(Error) const;
   // What counts as one tile where many are counted.
   std::uint64_t full_tile_bytes() const noexcept { return spec.tile.area() * spec.format.pixel_bytes(); }
 

@@ -80,7 +80,7 @@ Result<void> PixelCache::Core::draw(const Call& call, std::uint64_t index, Rect 
           lock.unlock();
           drafts.erase(draft);
         }
-        return pass(std::move(opened.error()), name(index));
+        return failed_for(std::move(opened.error()), index);
       }
       if (fresh) set.add(tile_bytes(index));
     }
@@ -109,7 +109,7 @@ Result<void> PixelCache::Core::put(const Call& call, Batch& batch) {
   Result<void> outcome;
   for (std::size_t i = 0; i < puts.size(); ++i) {
     settle(batch.drafts[i], bool(puts[i].put));
-    if (outcome && !puts[i].put) outcome = pass(std::move(puts[i].put.error()), name(batch.drafts[i]->index));
+    if (outcome && !puts[i].put) outcome = failed_for(std::move(puts[i].put.error()), batch.drafts[i]->index);
   }
   batch = {};
   return outcome;
@@ -203,7 +203,7 @@ Result<void> PixelCache::Core::put_all(const Call& call) {
 Result<void> PixelCache::Core::sync(const Call& call) {
   SMALTI_CHECK(put_all(call));
   if (Result<void> synced = parts.store->sync(call, id); !synced)
-    return pass(std::move(synced.error()), fmt::format("image {}", id.text()));
+    return failed_for_all(std::move(synced.error()));
   return {};
 }
 

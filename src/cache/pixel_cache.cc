@@ -92,6 +92,14 @@ std::string PixelCache::Core::name(std::uint64_t index) const {
   return fmt::format("image {}, tile {},{}", id.text(), index % grid.cols(), index / grid.cols());
 }
 
+tl::unexpected<Error> PixelCache::Core::failed_for(Error error, std::uint64_t index) const {
+  return error.code == Errc::limit ? pass(std::move(error)) : pass(std::move(error), name(index));
+}
+
+tl::unexpected<Error> PixelCache::Core::failed_for_all(Error error) const {
+  return error.code == Errc::limit ? pass(std::move(error)) : pass(std::move(error), "image " + id.text());
+}
+
 Result<std::shared_ptr<PixelCache::Core>> PixelCache::core_for(CacheParts parts, const ImageId& id,
                                                                const ImageSpec& spec, const CacheOptions& options) {
   SMALTI_CHECK(spec.check());

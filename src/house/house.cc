@@ -129,36 +129,7 @@ Call call_for(const House& house, std::stop_token stop) {
   return call;
 }
 
-namespace {
-
-// Where room is lacking ids of images help nobody: "reading 'a.jpg': image 0f...: no room" loses its middle. What was lost
-// or damaged keeps them, to be found again in the servers' logs.
-std::string without_ids(std::string text) {
-  constexpr std::size_t digits = 32;
-  constexpr std::string_view hex = "0123456789abcdef";
-  for (std::size_t at = text.find("image "); at != std::string::npos; at = text.find("image ", at + 1)) {
-    std::size_t end = at + 6;
-    while (end < text.size() && hex.find(text[end]) != std::string_view::npos) ++end;
-    if (end - at - 6 != digits) continue;
-    if (const std::string_view rest = std::string_view(text).substr(end); rest.starts_with(", tile ")) {
-      const std::size_t colon = rest.find(": ");
-      if (colon == std::string_view::npos) continue;
-      end += colon;
-    }
-    if (text.compare(end, 2, ": ") == 0) {
-      text.erase(at, end + 2 - at);
-    } else if (at >= 4 && text.compare(at - 4, 4, " of ") == 0) {
-      text.erase(at - 4, end - at + 4);
-      at -= 4;
-    }
-  }
-  return text;
-}
-
-}  // namespace
-
 Error explained(const House& house, const Call& call, Error error) {
-  if (error.code == Errc::limit) error.what = without_ids(std::move(error.what));
   const std::uint64_t seconds = house.config.limits[Resource::time];
   if (error.code != Errc::timeout || Clock::now() < call.deadline) return error;  // a server may be slow, too
   return Error{Errc::limit, fmt::format("time limit exceeded: {} s; raise it with {} ({})", seconds,

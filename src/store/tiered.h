@@ -97,7 +97,7 @@ class TieredStore final : public TileStore {
   void settle(const TieredImagePtr&, const TileKey&, Entry&, std::size_t tier, Generation, Retired&);
   void send_down(const TieredImagePtr&, const TileKey&, Entry&);
   void set_sinking(Entry&, bool);
-  Error exhausted(const TileKey&, std::uint64_t bytes, const Reasons&) const;
+  Error exhausted(std::uint64_t bytes, const Reasons&) const;
   Result<std::unique_ptr<Passage>> enter(const Call&, std::uint64_t bytes);
   void await_landing(const Call&, TilePut&);
 

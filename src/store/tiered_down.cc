@@ -106,7 +106,7 @@ void TieredStore::fly(std::vector<Flight> flights) {
       for (std::size_t n = 0; n < straight_ && !saved; ++n) saved = land_straight(*flight, n);
       flight->reasons.insert(flight->reasons.end(), below.begin(), below.end());
     }
-    if (!saved) crashed(*flight, exhausted(flight->key, flight->tile.charge(), flight->reasons));
+    if (!saved) crashed(*flight, exhausted(flight->tile.charge(), flight->reasons));
   }
   if (!removals.empty()) fly_removals(removals);
 }

@@ -193,7 +193,7 @@ Result<Generation> TieredStore::try_put(const Call& call, const TieredImagePtr& 
     lacks = Lacks::room_of_copies;
     return Generation::none;
   }
-  if (straight_ == tiers_.size()) return pass(exhausted(put.key, put.tile.charge(), reasons));
+  if (straight_ == tiers_.size()) return pass(exhausted(put.tile.charge(), reasons));
   if (options_.through && call.reach == Reach::hot) return fail(Errc::would_wait, "the tile goes to a tier that waits");
   if (!passage) {
     lacks = Lacks::passage;
@@ -259,9 +259,9 @@ void TieredStore::set_sinking(Entry& entry, bool on) {
   sinking_ += on ? 1 : std::uint64_t(-1);
 }
 
-Error TieredStore::exhausted(const TileKey& key, std::uint64_t bytes, const Reasons& reasons) const {
+Error TieredStore::exhausted(std::uint64_t bytes, const Reasons& reasons) const {
   static constexpr std::string_view opening = "cache resources exhausted";
-  std::string what = fmt::format("{}: no room for {} ({} bytes)", opening, text(key), bytes);
+  std::string what = fmt::format("{}: no room for a tile of {} bytes", opening, bytes);
   for (const auto& [n, why] : reasons) {
     std::string_view said = why.what;
     if (said.starts_with(opening)) said.remove_prefix(std::min(said.size(), opening.size() + 2));

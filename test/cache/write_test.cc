@@ -169,8 +169,9 @@ TEST(Write, AFailedPutIsToldAndItsPixelsStay) {
   Kit kit(false);
   auto cache = kit.make(small, {.read_ahead = false});
   ASSERT_TRUE(cache);
-  std::atomic<bool> full{true};
+  std::atomic<bool> broken{true}, full{true};
   kit.store->before_put = [&](const Call&, const TileKey& key) -> Result<void> {
+    if (broken && key.col == 1) return fail(Errc::io, "the disk is broken");
     if (full && key.col == 1) return fail(Errc::limit, "cache resources exhausted");
     return {};
   };
@@ -178,11 +179,14 @@ TEST(Write, AFailedPutIsToldAndItsPixelsStay) {
   Canvas strip = picture(rect, rgb8);
   const auto written = cache->write(Call{}, rect, strip.pixels());
   ASSERT_FALSE(written);
-  EXPECT_EQ(written.error().code, Errc::limit);
-  EXPECT_THAT(written.error().what,
-              testing::AllOf(HasSubstr("cache resources exhausted"), HasSubstr("tile 1,0")));
+  EXPECT_EQ(written.error().code, Errc::io);
+  EXPECT_THAT(written.error().what, testing::AllOf(HasSubstr("the disk is broken"), HasSubstr("tile 1,0")));
   EXPECT_TRUE(shows(*cache, rect));
-  EXPECT_EQ(cache->sync(Call{}).error().code, Errc::limit);
+  broken = false;
+  const auto synced = cache->sync(Call{});
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().code, Errc::limit);
+  EXPECT_EQ(synced.error().what, "cache resources exhausted");  // which tile found no room is nobody's concern
   EXPECT_TRUE(shows(*cache, rect));
   Canvas dot({1, 1}, rgb8, std::byte{1});  // and it may still be drawn upon
   ASSERT_TRUE(ok(cache->write(Call{}, {70, 3, {1, 1}}, dot.pixels())));
