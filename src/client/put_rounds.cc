@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "smalti/policy/limits.h"
+
 namespace smalti::client {
 
 namespace native = wire::native;
@@ -359,7 +361,7 @@ void PutRounds::settle(Item& item, std::uint32_t server, Result<Generation> answ
   if (error.code == Errc::limit && put.tile) {
     fleet_.member(server).full_until = Clock::now() + full_for;
     if (!item.refusals.empty()) item.refusals += "; ";
-    item.refusals += fmt::format("{}: {}", fleet_.name(server), error.what);
+    item.refusals += fmt::format("{}: {}", fleet_.name(server), without_opening(error.what));
     return;
   }
   if (error.code == Errc::invalid && !item.record->dropped)
@@ -395,8 +397,8 @@ void PutRounds::store(Item& item) {
 void PutRounds::refuse(Item& item) {
   if (item.refusals.empty() && item.failed) return finish(item, pass(std::move(*item.failed)));
   if (item.failed) item.refusals += "; " + item.failed->what;
-  finish(item, fail(Errc::limit, fmt::format("cache resources exhausted: no server has room ({}); raise the servers' "
-                                             "limits, or add servers to registry:cache:hosts", item.refusals)));
+  finish(item, fail(Errc::limit, fmt::format("{}: no server has room ({}); raise the servers' limits, or add servers to "
+                                             "registry:cache:hosts", exhausted_opening, item.refusals)));
 }
 
 // Nobody looks where it was any more, so it is gone even if some could not be told.

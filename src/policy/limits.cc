@@ -96,10 +96,14 @@ Result<void> Ledger::fits(Resource what, std::uint64_t amount) const {
                           print_amount(what, amount), print_amount(what, limit(what)), cure(what)));
 }
 
+std::string_view without_opening(std::string_view said) noexcept {
+  if (said.starts_with(exhausted_opening)) said.remove_prefix(std::min(said.size(), exhausted_opening.size() + 2));
+  return said;
+}
+
 Error Ledger::exhausted(Resource what, std::uint64_t amount) const {
   return Error{Errc::limit,
-               fmt::format("cache resources exhausted: {} limit {}, {} in use, {} more needed; raise it "
-                           "with {}",
+               fmt::format("{}: {} limit {}, {} in use, {} more needed; raise it with {}", exhausted_opening,
                            name_of(what), print_amount(what, limit(what)), print_amount(what, used(what)),
                            print_amount(what, amount), cure(what))};
 }

@@ -39,7 +39,7 @@ class TieredStore final : public TileStore {
   void use(const std::optional<ImageId>&, const std::function<void(const TierUse&)>&) const override;
 
  private:
-  using Reasons = std::vector<std::pair<std::size_t, Error>>;  // which tier refused a tile, and why
+  using Reasons = std::vector<Error>;  // why tiers refused a tile
 
   // What dies after the shard's lock is given up, and before the flight counts as over: who has waited for that finds
   // the room free.
@@ -97,7 +97,7 @@ class TieredStore final : public TileStore {
   void settle(const TieredImagePtr&, const TileKey&, Entry&, std::size_t tier, Generation, Retired&);
   void send_down(const TieredImagePtr&, const TileKey&, Entry&);
   void set_sinking(Entry&, bool);
-  Error exhausted(std::uint64_t bytes, const Reasons&) const;
+  static Error exhausted(std::uint64_t bytes, const Reasons&);
   Result<std::unique_ptr<Passage>> enter(const Call&, std::uint64_t bytes);
   void await_landing(const Call&, TilePut&);
 

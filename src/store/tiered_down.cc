@@ -130,7 +130,7 @@ void TieredStore::fly_batch(std::vector<Flight*>& todo, std::size_t n) {
       puts.push_back({flight->key, flight->tile});
       aboard.push_back(flight);
     } else if (opened.error().code == Errc::limit) {
-      flight->reasons.emplace_back(n, opened.error());
+      flight->reasons.push_back(opened.error());
       left.push_back(flight);
     } else {
       unreached = flight->image.get();
@@ -143,7 +143,7 @@ void TieredStore::fly_batch(std::vector<Flight*>& todo, std::size_t n) {
     if (puts[i].put) {
       landed(*aboard[i], n, *puts[i].put);
     } else if (puts[i].put.error().code == Errc::limit) {
-      aboard[i]->reasons.emplace_back(n, puts[i].put.error());
+      aboard[i]->reasons.push_back(puts[i].put.error());
       left.push_back(aboard[i]);
     } else {
       crashed(*aboard[i], puts[i].put.error());
@@ -184,7 +184,7 @@ bool TieredStore::land_straight(Flight& flight, std::size_t n) {
     flight.tile = {};
     behind_.resolved(*flight.image);
   } else if (placed.error().code == Errc::limit) {
-    flight.reasons.emplace_back(n, placed.error());
+    flight.reasons.push_back(placed.error());
     return false;
   } else {
     crashed(flight, placed.error());

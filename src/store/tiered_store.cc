@@ -187,7 +187,7 @@ Result<Generation> TieredStore::try_put(const Call& call, const TieredImagePtr& 
       return Generation{entry.version};
     }
     if (placed.error().code != Errc::limit) return pass(placed.error());
-    reasons.emplace_back(n, placed.error());
+    reasons.push_back(placed.error());
   }
   if (!copies_gone && straight_ > 0) {
     lacks = Lacks::room_of_copies;
@@ -259,14 +259,9 @@ void TieredStore::set_sinking(Entry& entry, bool on) {
   sinking_ += on ? 1 : std::uint64_t(-1);
 }
 
-Error TieredStore::exhausted(std::uint64_t bytes, const Reasons& reasons) const {
-  static constexpr std::string_view opening = "cache resources exhausted";
-  std::string what = fmt::format("{}: no room for a tile of {} bytes", opening, bytes);
-  for (const auto& [n, why] : reasons) {
-    std::string_view said = why.what;
-    if (said.starts_with(opening)) said.remove_prefix(std::min(said.size(), opening.size() + 2));
-    what += fmt::format("; {}: {}", tiers_[n].name, said);
-  }
+Error TieredStore::exhausted(std::uint64_t bytes, const Reasons& reasons) {
+  std::string what = fmt::format("{}: no room for a tile of {} bytes", exhausted_opening, bytes);
+  for (const Error& why : reasons) what += fmt::format("; {}", without_opening(why.what));
   return {Errc::limit, std::move(what)};
 }
 

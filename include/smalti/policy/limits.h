@@ -62,6 +62,10 @@ class Hold {
   std::uint64_t amount_ = 0;
 };
 
+// How errors of room begin: "cache resources exhausted"; and what such a one says behind that, for whoever lists several.
+inline constexpr std::string_view exhausted_opening = "cache resources exhausted";
+std::string_view without_opening(std::string_view said) noexcept;
+
 // Thread-safe, lock-free.
 class Ledger {
  public:
