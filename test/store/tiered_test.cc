@@ -185,7 +185,7 @@ TEST_F(Tiered, WhenNothingHasRoomTheErrorNamesEveryLimit) {
   ASSERT_FALSE(synced);
   EXPECT_EQ(synced.error().code, Errc::limit);
   const std::string& what = synced.error().what;
-  for (const char* part : {"cache resources exhausted", "memory limit 32KiB", "memory limit 48KiB", "-limit memory",
+  for (const char* part : {"cache resources exhausted", "memory limit 32768B", "memory limit 49152B", "-limit memory",
                            "16384"})
     EXPECT_NE(what.find(part), std::string::npos) << part << " is not in: " << what;
   EXPECT_EQ(what.find("cache resources exhausted", 1), std::string::npos) << "said once is enough: " << what;
