@@ -38,7 +38,7 @@ Result<std::unique_ptr<NameLock>> NameLock::take(const Call& call, std::unique_p
     SMALTI_CHECK(lock->survey(call));
     auto locked = lock->try_lock(call);
     // Somebody may have written between the look and the lock. Who only says anew what is there has to know what that is.
-    if (locked && what == For::mending) {
+    if (locked && (what == For::mending || what == For::cancelling)) {
       const native::Number number = lock->number_;
       SMALTI_CHECK(lock->survey(call));
       lock->number_ = number;
@@ -58,45 +58,72 @@ NameLock::~NameLock() {
 Result<void> NameLock::survey(const Call& call) {
   SMALTI_TRY(survey_, take_survey(call, *scouts_, name_, writing_patience));
   if (!forced()) SMALTI_CHECK(survey_->certain(name_));
+  const auto best = latest(survey_->answers());
+  const bool exists = best && !survey_->answers()[*best].state->deleted;
+  groups_.clear();
+  if (for_ != For::cancelling) groups_.push_back(listed_group());
+  add_known_groups(exists);
+  SMALTI_CHECK(sensible(exists));
+  number_ = next_number(survey_->answers());
+  if (forced()) number_ = (number_ / forced_step + 1) * forced_step;
+  return agreed(everybody(), "reached", survey_->unreached(*scouts_));
+}
+
+NameLock::Group NameLock::listed_group() const {
   const std::vector<Answer>& answers = survey_->answers();
-  listed_ = {{}, 0, "listed"};
-  old_ = {{}, 0, "registered"};
+  Group group{{}, 0, "listed"};
+  // To mend is to write, too; but nothing new comes into being, so the servers of the old version suffice.
+  group.binding = for_ != For::mending;
   for (std::size_t i = 0; i < scouts_->listed(); ++i) {
     const bool twice = !answers[i].state && answers[i].state.error().code == Errc::invalid;
     if (twice) continue;
-    ++listed_.of;
-    if (answers[i].state || answers[i].state.error().code == Errc::corrupt) listed_.members.push_back(i);
+    ++group.of;
+    if (answers[i].state || answers[i].state.error().code == Errc::corrupt) group.members.push_back(i);
   }
-  const auto best = latest(answers);
-  const bool exists = best && !answers[*best].state->deleted;
-  if (best) {
+  return group;
+}
+
+// Those that the latest version is on; and where there is no image, those that one on its way was for.
+void NameLock::add_known_groups(bool exists) {
+  const std::vector<Answer>& answers = survey_->answers();
+  if (const auto best = latest(answers)) {
     const auto& keepers = answers[*best].state->record.keepers;
-    old_.of = keepers.size();
+    Group& group = groups_.emplace_back(Group{{}, keepers.size(), "registered"});
     for (std::size_t i = 0; i < answers.size(); ++i)
       if (answers[i].state && std::any_of(keepers.begin(), keepers.end(), [&](const native::Keeper& keeper) {
             return keeper.server == answers[i].server;
           }))
-        old_.members.push_back(i);
+        group.members.push_back(i);
   }
+  for (const Answer& answer : answers) {
+    if (exists || !unfinished(answer) || answer.state->pinned_keepers.empty()) continue;
+    const auto& keepers = answer.state->pinned_keepers;
+    groups_.push_back({witnesses(answers, keepers), keepers.size(), "designated", for_ == For::cancelling});
+  }
+}
+
+// Whether there is something to do it to.
+Result<void> NameLock::sensible(bool exists) const {
+  const std::vector<Answer>& answers = survey_->answers();
   const bool begun = std::any_of(answers.begin(), answers.end(), [](const Answer& a) {
     if (!a.state) return a.state.error().code == Errc::corrupt;
     return a.state->pinned != 0 || (a.state->number != 0 && !a.state->deleted);  // or it has missed the deletion
   });
   const bool deleting = for_ == For::deleting || (forced() && survey_->unreached(*scouts_).empty());
-  if (!exists && (for_ == For::mending || (deleting && !begun)))
-    return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}'{}", name_,
-                                               survey_->unreached(*scouts_).empty()
-                                                   ? ""
-                                                   : " (not asked: " + survey_->unreached(*scouts_) + ")"));
-  number_ = next_number(answers);
-  if (forced()) number_ = (number_ / forced_step + 1) * forced_step;
-  return agreed(everybody(), "reached", survey_->unreached(*scouts_));
+  const bool none = (for_ == For::mending && !exists) || (for_ == For::cancelling && groups_.empty()) ||
+                    (deleting && !exists && !begun);
+  if (!none) return {};
+  return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}'{}", name_,
+                                             survey_->unreached(*scouts_).empty()
+                                                 ? ""
+                                                 : " (not asked: " + survey_->unreached(*scouts_) + ")"));
 }
 
 std::vector<std::size_t> NameLock::everybody() const {
-  std::vector<std::size_t> all = listed_.members;
-  for (const std::size_t n : old_.members)
-    if (!contains(all, n)) all.push_back(n);
+  std::vector<std::size_t> all;
+  for (const Group& group : groups_)
+    for (const std::size_t n : group.members)
+      if (!contains(all, n)) all.push_back(n);
   // One order for all clients: so of two that come at the same time one is first everywhere.
   std::sort(all.begin(), all.end(),
             [this](std::size_t a, std::size_t b) { return scouts_->identity(a).server < scouts_->identity(b).server; });
@@ -108,9 +135,8 @@ Result<void> NameLock::agreed(const std::vector<std::size_t>& who, std::string_v
     return who.empty() ? Result<void>(fail(Errc::unavailable, fmt::format("`dpc:{}': no server could be {}{}{}", name_, did,
                                                                           why_not.empty() ? "" : ": ", why_not)))
                        : Result<void>();
-  // To mend is to write, too; but nothing new comes into being, so the servers of the old version suffice.
-  for (const Group& group : {for_ == For::mending ? Group{} : listed_, old_}) {
-    if (group.of == 0) continue;
+  for (const Group& group : groups_) {
+    if (group.of == 0 || !group.binding) continue;
     const auto here = static_cast<std::size_t>(
         std::count_if(group.members.begin(), group.members.end(), [&](std::size_t n) { return contains(who, n); }));
     if (here >= writers_of(group.of)) continue;
@@ -198,7 +224,7 @@ Result<void> NameLock::pin(const Call& call, const native::NameRecord& record, c
   }
   for (const bool holds : {true, false}) {
     const auto& whom = holds ? with : without;
-    SMALTI_TRY(const auto replies, scouts_->ask(call, whom, native::Pin{name_, number_, record.image, holds}));
+    SMALTI_TRY(const auto replies, scouts_->ask(call, whom, native::Pin{name_, number_, record.image, holds, record.keepers}));
     for (std::size_t i = 0; i < whom.size(); ++i) {
       if (!replies[i].failed) {
         pinned.push_back(whom[i]);
@@ -240,7 +266,8 @@ Result<void> NameLock::enter(const Call& call, native::Enter enter, const std::v
     doubtful = doubtful || (refusal->code != Errc::conflict && refusal->code != Errc::limit);
     add_words(refusals, replies[i].failed->what);
   }
-  everywhere = number_ < forced_step && entered.size() == whom.size() && listed_.members.size() == listed_.of && old_.members.size() == old_.of;
+  everywhere = number_ < forced_step && entered.size() == whom.size() &&
+               std::all_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.members.size() == g.of; });
   told_ = !entered.empty() || doubtful;
   if (!told_ && refusal) return pass(std::move(*refusal));
   if (auto enough = agreed(entered, "told", refusals); !enough)
@@ -252,7 +279,7 @@ Result<void> NameLock::enter(const Call& call, native::Enter enter, const std::v
 Result<void> NameLock::commit(const Call& call, native::NameRecord record, Details details,
                               const std::vector<std::string>& holders) {
   SMALTI_TRY(const std::vector<std::byte> bytes, encode(details));
-  record.keepers = keepers(for_ == For::mending ? everybody() : listed_.members);
+  record.keepers = keepers(for_ == For::mending ? everybody() : groups_.front().members);  // the listed ones
   SMALTI_CHECK(pin(call, record, details.placing, holders));
   bool everywhere = false;
   return enter(call, {name_, number_, false, false, std::move(record)}, bytes, everywhere);

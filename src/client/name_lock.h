@@ -20,7 +20,9 @@ class NameLock {
   // where its tiles are now, and is registered on the servers of the old one, too.
   // forced_deleting: without a majority, by a number that no write has had, so that it outvotes whatever those that cannot
   // be reached come back with.
-  enum class For : std::uint8_t { writing, deleting, mending, forced_deleting };
+  // cancelling: where nothing but a version on its way is there, whose writer has died. It needs a majority of the servers
+  // that this version was for, so that none can have been finished unseen.
+  enum class For : std::uint8_t { writing, deleting, mending, cancelling, forced_deleting };
   static Result<std::unique_ptr<NameLock>> take(const Call&, std::unique_ptr<Scouts>, Log&, const std::string& name, For);
   ~NameLock();  // gives it back, where nothing was committed
   NameLock(const NameLock&) = delete;
@@ -28,6 +30,8 @@ class NameLock {
 
   // The latest version, as it was when the lock was taken; none: there is none, or it is a deletion.
   const wire::native::NameRecord* latest_version() const;
+  // Whether something is there that a dead writer left. As it was when the lock was taken.
+  bool left_over() const noexcept { return survey_->left_over(); }
   // Whether mending would register the name on other servers than it is on, or on other lives of them.
   bool keepers_differ() const;
 
@@ -44,8 +48,12 @@ class NameLock {
     std::vector<std::size_t> members;
     std::size_t of = 0;
     std::string_view what;
+    bool binding = true;  // without a majority of it nothing is done
   };
   Result<void> survey(const Call&);
+  Group listed_group() const;
+  void add_known_groups(bool exists);
+  Result<void> sensible(bool exists) const;
   Result<void> try_lock(const Call&);
   bool forced() const noexcept { return for_ == For::forced_deleting; }
   void unlock(const Call&, const std::vector<std::size_t>& whom);
@@ -60,7 +68,7 @@ class NameLock {
   const std::string name_;
   const For for_;
   std::optional<Survey> survey_;
-  Group listed_, old_;
+  std::vector<Group> groups_;  // the listed servers first, where they count
   wire::native::Number number_ = 0;
   std::vector<std::size_t> locked_;
   // Some server may have been told of the version: from here on nothing is taken back.

@@ -166,6 +166,27 @@ void Names::sweep(const Call& call, const std::string& name, const native::NameR
   if (!swept) log_.line(Level::debug, swept.error().what);  // the next reader tries again
 }
 
+// The same where the name has no image: the version on its way is outvoted by a deletion.
+Result<void> Names::cancel(const Call& call, const std::string& name) const {
+  auto scouts = std::make_unique<Scouts>(loop_, heap_, log_, options_);
+  SMALTI_TRY(const auto lock, NameLock::take(call, std::move(scouts), log_, name, NameLock::For::cancelling));
+  if (lock->latest_version() || !lock->left_over()) return {};  // somebody was faster
+  SMALTI_CHECK(lock->commit_deletion(call));
+  log_.line(Level::info, fmt::format("`dpc:{}': what a write left that was not finished is freed", name));
+  return {};
+}
+
+Result<void> Names::free_left_over(const Call& call, const std::string& name) {
+  SMALTI_CHECK(native::check_name(name));
+  Scouts scouts(loop_, heap_, log_, options_);
+  SMALTI_TRY(const Survey survey, take_survey(call, scouts, name, reading_patience));
+  if (!survey.left_over()) return {};
+  const auto best = latest(survey.answers());
+  if (!best || survey.answers()[*best].state->deleted) return cancel(call, name);
+  SMALTI_TRY(const NamedImage image, open(call, name));
+  return image.store->drop(call, image.record.image);
+}
+
 Result<std::uint64_t> Names::repair(const Call& call, const std::string& name) {
   std::shared_ptr<Cluster> store;
   SMALTI_TRY(const NamedImage image, open(call, name, store));
@@ -186,7 +207,10 @@ Result<NamedImage> Names::open(const Call& call, const std::string& name, std::s
   for (int tries = 0;; ++tries) {
     Scouts scouts(loop_, heap_, log_, options_);
     SMALTI_TRY(Survey survey, take_survey(call, scouts, name, reading_patience));
-    SMALTI_TRY(const native::Register version, survey.decide(call, scouts, name));
+    const auto decided = survey.decide(call, scouts, name);
+    if (!decided && survey.left_over())
+      if (auto freed = cancel(call.within(sweeping_patience), name); !freed) log_.line(Level::debug, freed.error().what);
+    SMALTI_TRY(const native::Register version, decided);
     SMALTI_TRY(Details details, decode_details(survey.details(), version.record.spec));
     NamedImage out;
     out.record = version.record;

@@ -65,8 +65,11 @@ class Names {
  public:
   Names(net::Loop& loop, TileHeap& heap, Log& log, ClusterOptions options);
 
-  // unavailable: there is no such image, or too few of its servers can be reached.
+  // unavailable: there is no such image, or too few of its servers can be reached. Frees what a writer left that died
+  // before it was done.
   Result<NamedImage> open(const Call&, const std::string& name);
+  // The same without reading: whoever keeps what a writer left may ask that it be freed.
+  Result<void> free_left_over(const Call&, const std::string& name);
   // Takes the lock. conflict: somebody else writes.
   Result<std::unique_ptr<NameWriter>> write(const Call&, const std::string& name);
   // `forced`: also without a majority. The servers that cannot be reached are taken for gone for good: what they have of
@@ -82,6 +85,8 @@ class Names {
  private:
   void sweep(const Call&, const std::string& name, const wire::native::NameRecord&, const std::vector<std::byte>& sidecar,
              const Cluster&) const;
+
+  Result<void> cancel(const Call&, const std::string& name) const;
 
   class Counters;
   std::shared_ptr<Cluster> counted(std::unique_ptr<Cluster>) const;

@@ -22,6 +22,23 @@ std::optional<std::size_t> latest(const std::vector<Answer>& answers) noexcept {
   return best;
 }
 
+bool unfinished(const Answer& answer) noexcept {
+  return answer.state && answer.state->pinned > answer.state->number;
+}
+
+std::vector<std::size_t> witnesses(const std::vector<Answer>& answers, const std::vector<Keeper>& keepers) {
+  std::vector<std::size_t> all, sure;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const auto keeper = std::find_if(keepers.begin(), keepers.end(), [&](const Keeper& one) {
+      return answers[i].state && one.server == answers[i].server;
+    });
+    if (keeper == keepers.end()) continue;
+    all.push_back(i);
+    if (keeper->durable || keeper->incarnation == answers[i].incarnation) sure.push_back(i);
+  }
+  return all.size() == keepers.size() ? all : sure;
+}
+
 Verdict judge(const std::vector<Answer>& answers, std::size_t which) {
   const Register& best = *answers[which].state;
   Verdict verdict;

@@ -27,6 +27,13 @@ struct Answer {
 // what they promised can make) the one with the larger image id.
 bool later(const wire::native::Register&, const wire::native::Register&) noexcept;
 
+// Whether the server keeps a version that it was not told the outcome of.
+bool unfinished(const Answer&) noexcept;
+
+// Those of `keepers` that answered, as places in the answers, and can say what they were told: one that lives another life
+// may have forgotten it. Where all of them answered all count: what they have forgotten nobody else knows.
+std::vector<std::size_t> witnesses(const std::vector<Answer>&, const std::vector<wire::native::Keeper>& keepers);
+
 // The answer with the latest version that is entered anywhere; none: nothing is entered.
 std::optional<std::size_t> latest(const std::vector<Answer>&) noexcept;
 

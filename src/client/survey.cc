@@ -48,6 +48,10 @@ Result<Survey> take_survey(const Call& call, Scouts& scouts, const std::string& 
     }
     if (const auto best = latest(survey.answers_))
       for (const native::Keeper& keeper : survey.answers_[*best].state->record.keepers) scouts.add(keeper);
+    // A version that is only pinned here may be entered there.
+    for (const Answer& answer : survey.answers_)
+      if (unfinished(answer))
+        for (const native::Keeper& keeper : answer.state->pinned_keepers) scouts.add(keeper);
   }
   return survey;
 }
@@ -65,7 +69,7 @@ std::string Survey::unreached(const Scouts& scouts) const {
 
 bool Survey::left_over() const noexcept {
   return std::any_of(answers_.begin(), answers_.end(), [](const Answer& answer) {
-    return answer.state && answer.state->orphaned && answer.state->pinned > answer.state->number;
+    return unfinished(answer) && answer.state->orphaned;
   });
 }
 

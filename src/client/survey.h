@@ -37,7 +37,8 @@ class Survey {
   bool all_heard_ = false;
 };
 
-// Asks the listed servers, and those that the latest version found is on, until no more of them turn up.
+// Asks the listed servers, and those that the latest version found is on, or one on its way will be, until no more of
+// them turn up.
 // One that does not answer within `patience` is done without, where at least half do.
 Result<Survey> take_survey(const Call&, Scouts&, const std::string& name, Clock::duration patience);
 

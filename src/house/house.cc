@@ -91,9 +91,14 @@ Result<std::unique_ptr<House>> build(Config config, Purpose purpose, Log& log) {
     options.overflows = [pool = house->behind.get(), key = house->key] { pool->try_post([key] { (void)key.key(); }); };
   house->store = tiered_store(std::move(tiers), *house->behind, options);
   if (purpose == Purpose::client && goes_further(house->config, purpose))
-    house->names = std::make_unique<client::Names>(*house->loop, house->heap, house->log,
-                                                   cluster_options(*house));
+    house->names = names_on(*house, house->config.hosts);
   return house;
+}
+
+std::unique_ptr<client::Names> names_on(House& house, std::vector<HostPort> hosts) {
+  ClusterOptions options = cluster_options(house);
+  options.hosts = std::move(hosts);
+  return std::make_unique<client::Names>(*house.loop, house.heap, house.log, std::move(options));
 }
 
 ops::Workshop workshop_of(House& house, ops::Progress progress, ops::CacheWatch watch,

@@ -43,6 +43,8 @@ struct House {
 enum class Purpose : std::uint8_t { client, server };
 
 Result<std::unique_ptr<House>> build(Config, Purpose, Log&);
+// The named images of these servers.
+std::unique_ptr<client::Names> names_on(House&, std::vector<HostPort> hosts);
 // Whether what fits no tier here goes on to servers. A server goes on only where the command line says so: a
 // policy's hosts are meant for clients, and would make every server of a site a gateway to itself.
 bool goes_further(const Config&, Purpose) noexcept;

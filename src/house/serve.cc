@@ -119,6 +119,7 @@ Result<void> keep_names(House& house, const HostPort& at, ServerParts& parts) {
 }  // namespace
 
 void ServerHouse::drain(Clock::duration grace) {
+  caretaker.reset();
   for (const auto& server : servers) server->drain(grace);
 }
 
@@ -151,6 +152,7 @@ Result<std::unique_ptr<ServerHouse>> open_ports(Config config, const std::vector
     tell(*server, greeting, log);
     made->servers.push_back(std::move(server));
   }
+  made->caretaker = std::make_unique<Caretaker>(house, made->servers);
   return made;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "house/caretaker.h"
 #include "house/house.h"
 #include "server/magick_door.h"
 #include "server/server.h"
@@ -18,6 +19,7 @@ struct ServerHouse {
   std::shared_ptr<server::Quota> quota;  // of named images, for all ports
   std::unique_ptr<MagickDoor> door;  // serves ImageMagick's own clients, on all ports
   std::vector<std::unique_ptr<Server>> servers;
+  std::unique_ptr<Caretaker> caretaker;
 
   // No new connections; clients get `grace` to go, then the rest is hung up on.
   void drain(Clock::duration grace);

@@ -18,9 +18,10 @@ namespace native = wire::native;
 constexpr std::size_t page_bytes = 400u << 10;  // of records on a page, about
 constexpr std::uint8_t pinned_here = 1, entered_here = 2;
 
-std::size_t bytes_of(const native::NameRecord& record) {
+std::size_t bytes_of(const native::Register& state) {
   std::size_t bytes = 160;
-  for (const native::Keeper& keeper : record.keepers) bytes += 28 + keeper.address.size();
+  for (const auto* keepers : {&state.record.keepers, &state.pinned_keepers})
+    for (const native::Keeper& keeper : *keepers) bytes += 28 + keeper.address.size();
   return bytes;
 }
 
@@ -72,6 +73,7 @@ native::Register Catalog::register_of(const Name& name) const {
   if (name.pinned) {
     out.pinned = name.pinned->number;
     out.orphaned = name.pinned->orphaned;
+    out.pinned_keepers = name.pinned->keepers;
   }
   if (!name.entered) return out;
   out.number = name.entered->number;
@@ -106,7 +108,17 @@ native::NamesPage Catalog::page(const std::string& after) const {
       break;
     }
     out.lines.push_back({at->first, register_of(at->second)});
-    bytes += at->first.size() + bytes_of(out.lines.back().state.record);
+    bytes += at->first.size() + bytes_of(out.lines.back().state);
+  }
+  return out;
+}
+
+std::vector<LeftOver> Catalog::left_over() const {
+  std::vector<LeftOver> out;
+  for (const auto& [text, name] : names_) {
+    if (!name.pinned || !name.pinned->orphaned) continue;
+    LeftOver& one = out.emplace_back(LeftOver{text, {}});
+    for (const native::Keeper& keeper : name.pinned->keepers) one.servers.push_back(keeper.address);
   }
   return out;
 }
@@ -193,6 +205,21 @@ net::Task<void> Catalog::unlock(Session& session, native::Unlock m) {
 
 // The three steps of a version.
 
+// unavailable: the image is not here.
+net::Task<void> Catalog::keep(Call call, ImageId image) {
+  auto kept = parts_.leases.name(image);
+  if (!kept) co_return kept;
+  auto work = [store = parts_.store, call, image] { return store->sync(call, image); };
+  auto synced = co_await net::offload(parts_.waiters, std::move(work));
+  if (!synced) parts_.leases.unname(image);
+  co_return synced;
+}
+
+Catalog::Name Catalog::with_pinned(Name name, native::Pin m, bool here) {
+  name.pinned = Pinned{m.number, m.image, here, false, std::move(m.keepers)};
+  return name;
+}
+
 net::Task<void> Catalog::pin(Session& session, Call call, native::Pin m) {
   const auto pinned_already = [&m](const Name* name) {
     return name && name->pinned && name->pinned->number == m.number && name->pinned->image == m.image;
@@ -200,16 +227,9 @@ net::Task<void> Catalog::pin(Session& session, Call call, native::Pin m) {
   Name* name = find(m.name);
   if (!name || !holds_lock(*name, session, m.number)) co_return pass(not_the_writer(m.name));
   if (pinned_already(name)) co_return Result<void>();
-  auto kept = parts_.leases.name(m.image);
-  if (!kept && m.holds) co_return pass(std::move(kept.error()));
-  if (kept) {
-    auto work = [store = parts_.store, call, image = m.image] { return store->sync(call, image); };
-    auto synced = co_await net::offload(parts_.waiters, std::move(work));
-    if (!synced) {
-      parts_.leases.unname(m.image);
-      co_return synced;
-    }
-  }
+  auto keeping = keep(std::move(call), m.image);
+  auto kept = co_await std::move(keeping);
+  if (!kept && (m.holds || kept.error().code != Errc::unavailable)) co_return kept;
   while (busy_) co_await idle_.wait();
   const Turn turn(*this);
   name = find(m.name);
@@ -219,9 +239,9 @@ net::Task<void> Catalog::pin(Session& session, Call call, native::Pin m) {
     if (!mine) co_return pass(not_the_writer(m.name));
     co_return Result<void>();
   }
-  Name next = *name;
-  next.pinned = Pinned{m.number, m.image, kept.has_value(), false};
-  auto changing = change(m.name, std::move(next));
+  const std::string text = m.name;
+  Name next = with_pinned(*name, std::move(m), kept.has_value());
+  auto changing = change(text, std::move(next));
   auto changed = co_await std::move(changing);
   if (!changed && kept) parts_.leases.unname(m.image);
   co_return changed;
@@ -346,6 +366,7 @@ std::vector<std::byte> Catalog::record_of(const Name& name) {
   if (name.pinned) {
     state.pinned = name.pinned->number;
     state.orphaned = true;  // when it is read again
+    state.pinned_keepers = name.pinned->keepers;
     pinned = name.pinned->image;
     here |= name.pinned->here ? pinned_here : 0;
   }
@@ -410,7 +431,8 @@ Result<Catalog::Name> Catalog::name_of(std::span<const std::byte> record) {
   Name name;
   name.promised = std::max({told.state.promised, told.state.pinned, told.state.number});
   if (told.state.pinned != 0) {
-    name.pinned = Pinned{told.state.pinned, {}, (here & pinned_here) != 0, true};
+    name.pinned = Pinned{told.state.pinned, {}, (here & pinned_here) != 0, true,
+                         std::move(told.state.pinned_keepers)};
     std::copy_n(record.begin(), name.pinned->image.raw.size(), name.pinned->image.raw.begin());
   }
   if (told.state.number != 0)

@@ -71,6 +71,8 @@ class Catalog {
   net::Task<void> enter(Session&, wire::native::Enter, Tile details);
   net::Task<void> settle(Session&, wire::native::Settle);
 
+  std::vector<LeftOver> left_over() const;
+
   std::size_t names() const noexcept { return names_.size(); }
 
  private:
@@ -85,6 +87,7 @@ class Catalog {
     ImageId image;
     bool here = false;      // the leases keep it for us
     bool orphaned = false;  // its writer is gone
+    std::vector<wire::native::Keeper> keepers = {};  // where it was to be entered
   };
   struct Entered {
     Number number = 0;
@@ -112,6 +115,8 @@ class Catalog {
   static std::vector<std::byte> record_of(const Name&);
   static Result<Name> name_of(std::span<const std::byte> record);
   std::function<Result<void>()> shelving(const std::string& name, const Name& next) const;
+  net::Task<void> keep(Call, ImageId);
+  static Name with_pinned(Name, wire::native::Pin, bool here);
   Result<std::optional<Name>> with_entered(const Session&, wire::native::Enter, Tile details);
   net::Task<void> change(std::string name, Name next);
   void install(const std::string& name, Name next);

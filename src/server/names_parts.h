@@ -34,6 +34,12 @@ struct LostRecord {
   Error why;
 };
 
+// What a writer left that died before it was done. This server alone cannot know whether another one has finished it.
+struct LeftOver {
+  std::string name;
+  std::vector<std::string> servers;  // addresses, as the writer reached them, of those that know
+};
+
 struct NamesParts {
   std::shared_ptr<Quota> quota;  // none: no bound
   RecordShelf shelf;

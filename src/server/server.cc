@@ -45,6 +45,7 @@ struct Server::State {
                                       Admission::Ticket& ticket, Clock::time_point deadline);
   net::Task<void> close(Clock::time_point until);
   net::Task<Server::Use> use() const;
+  net::Task<std::vector<server::LeftOver>> left_over() const { co_return host.catalog.left_over(); }
 
   // Where ImageMagick's clients may come from. Others are not even greeted: some greetings are worth a key.
   bool welcome(const std::string& peer) const {
@@ -217,6 +218,11 @@ void Server::drain(Clock::duration grace) {
 Server::Use Server::use() const {
   const auto told = state_->host.parts.loop.run(state_->use());
   return told ? *told : Use{};
+}
+
+std::vector<server::LeftOver> Server::left_over() const {
+  auto told = state_->host.parts.loop.run(state_->left_over());
+  return told ? std::move(*told) : std::vector<server::LeftOver>{};
 }
 
 }  // namespace smalti

@@ -91,6 +91,7 @@ class Server {
     std::uint64_t evicted = 0;  // strangers that were hung up on to make room
   };
   Use use() const;
+  std::vector<server::LeftOver> left_over() const;
 
  private:
   struct State;

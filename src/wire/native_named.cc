@@ -73,6 +73,16 @@ void put_spec(Writer& w, const ImageSpec& spec) {
   w.u16(spec.format.meta_bytes);
 }
 
+void put_keepers(Writer& w, const std::vector<Keeper>& keepers) {
+  w.u32(static_cast<std::uint32_t>(keepers.size()));
+  for (const Keeper& keeper : keepers) {
+    w.raw(keeper.server);
+    w.u64(keeper.incarnation);
+    w.u16(keeper.durable ? 1 : 0);
+    w.text(keeper.address, most_name);
+  }
+}
+
 void put_record(Writer& w, const NameRecord& m) {
   w.raw(m.image.raw);
   put_spec(w, m.spec);
@@ -82,13 +92,7 @@ void put_record(Writer& w, const NameRecord& m) {
   w.u32(m.replicas);
   w.u32(m.depth);
   w.u32(m.whole ? 1 : 0);
-  w.u32(static_cast<std::uint32_t>(m.keepers.size()));
-  for (const Keeper& keeper : m.keepers) {
-    w.raw(keeper.server);
-    w.u64(keeper.incarnation);
-    w.u16(keeper.durable ? 1 : 0);
-    w.text(keeper.address, most_name);
-  }
+  put_keepers(w, m.keepers);
 }
 
 void put_named(Writer& w, const std::string& name, Number number) {
@@ -101,11 +105,13 @@ void put_register(Writer& w, const Register& m) {
   w.text(m.holder, most_name);
   w.u64(m.pinned);
   w.u64(m.number);
-  w.u32((m.orphaned ? 1u : 0u) | (m.settled ? 2u : 0u) | (m.deleted ? 4u : 0u));
+  const bool pinned = m.pinned != 0 && !m.pinned_keepers.empty();
+  w.u32((m.orphaned ? 1u : 0u) | (m.settled ? 2u : 0u) | (m.deleted ? 4u : 0u) | (pinned ? 8u : 0u));
   w.u64(m.held_bytes);
   w.u64(m.checksum);
   w.u32(m.detail_bytes);
   if (m.number != 0) put_record(w, m.record);
+  if (pinned) put_keepers(w, m.pinned_keepers);
 }
 
 }  // namespace
@@ -133,7 +139,8 @@ std::uint32_t put(Writer& w, const Unlock& m) {
 std::uint32_t put(Writer& w, const Pin& m) {
   put_named(w, m.name, m.number);
   w.raw(m.image.raw);
-  w.u32(m.holds ? 1 : 0);
+  w.u32((m.holds ? 1u : 0u) | (m.keepers.empty() ? 0u : 2u));
+  if (!m.keepers.empty()) put_keepers(w, m.keepers);
   return 0;
 }
 
@@ -208,6 +215,19 @@ ImageSpec take_spec(Head& h) {
   return spec;
 }
 
+std::vector<Keeper> take_keepers(Head& h) {
+  std::vector<Keeper> keepers(h.items(least_keeper_bytes, most_keepers));
+  for (Keeper& keeper : keepers) {
+    keeper.server = h.r.array<16>();
+    keeper.incarnation = h.r.u64();
+    const std::uint16_t flags = h.r.u16();
+    if (flags > 1) h.no(fmt::format("reserved keeper flags {:#x}", flags));
+    keeper.durable = flags == 1;
+    keeper.address = h.r.text(most_name);
+  }
+  return keepers;
+}
+
 NameRecord take_record(Head& h) {
   NameRecord m;
   m.image = take_image(h);
@@ -218,15 +238,7 @@ NameRecord take_record(Head& h) {
   m.replicas = h.r.u32();
   m.depth = h.r.u32();
   m.whole = take_flags(h, 1, "record") != 0;
-  m.keepers.resize(h.items(least_keeper_bytes, most_keepers));
-  for (Keeper& keeper : m.keepers) {
-    keeper.server = h.r.array<16>();
-    keeper.incarnation = h.r.u64();
-    const std::uint16_t flags = h.r.u16();
-    if (flags > 1) h.no(fmt::format("reserved keeper flags {:#x}", flags));
-    keeper.durable = flags == 1;
-    keeper.address = h.r.text(most_name);
-  }
+  m.keepers = take_keepers(h);
   return m;
 }
 
@@ -242,7 +254,7 @@ Register take_register(Head& h) {
   m.holder = h.r.text(most_name);
   m.pinned = h.r.u64();
   m.number = h.r.u64();
-  const std::uint32_t flags = take_flags(h, 7, "register");
+  const std::uint32_t flags = take_flags(h, 15, "register");
   m.orphaned = (flags & 1) != 0;
   m.settled = (flags & 2) != 0;
   m.deleted = (flags & 4) != 0;
@@ -253,6 +265,9 @@ Register take_register(Head& h) {
     m.record = take_record(h);
   else if (m.detail_bytes != 0)
     h.no("details without a record");
+  if ((flags & 8) == 0) return m;
+  m.pinned_keepers = take_keepers(h);
+  if (m.pinned == 0) h.no("servers of a version that is not pinned");
   return m;
 }
 
@@ -275,7 +290,9 @@ Message take_pin(Head& h) {
   m.name = take_name(h);
   m.number = take_number(h);
   m.image = take_image(h);
-  m.holds = take_flags(h, 1, "pin") != 0;
+  const std::uint32_t flags = take_flags(h, 3, "pin");
+  m.holds = (flags & 1) != 0;
+  if ((flags & 2) != 0) m.keepers = take_keepers(h);
   return m;
 }
 

@@ -71,6 +71,7 @@ struct Pin {
   Number number = 0;
   ImageId image;
   bool holds = false;  // tiles of the image were put to this server
+  std::vector<Keeper> keepers;  // where it is to be entered: whoever finds it left over knows whom to ask
 };
 // The record, and its details behind the frame's head: where the tiles are, and what travels beside the pixels. The
 // details are the clients' own; servers keep them unread.
@@ -96,6 +97,7 @@ struct Register {
   Number promised = 0;  // the largest number that was locked or entered here
   std::string holder;   // who has the lock; empty: nobody
   Number pinned = 0;    // a version on its way; 0: none
+  std::vector<Keeper> pinned_keepers;  // ... and where it was to be entered
   bool orphaned = false;  // its writer is gone
   Number number = 0;    // of the version entered; 0: none
   bool settled = false;   // enough servers know it

@@ -230,30 +230,99 @@ TEST_F(NamesTest, AForcedDeletionNeedsNoMajority) {
   EXPECT_EQ(read("n"), std::nullopt);
 }
 
-// Killed when all servers had pinned its version, and none had entered it.
-TEST_F(NamesTest, WhatAWriterLeftGoesWithTheNextReader) {
+class NamesLeftTest : public NamesTest {
+ protected:
+  // As by a writer that is killed when all servers have pinned its version, and those in `entered` have entered it.
+  void leave_pinned(const std::vector<std::size_t>& entered = {}) {
+    Scouts scouts(loop_, heap_, log_, options_);
+    const auto all = scouts.all();
+    const auto lock = scouts.ask(call_, all, native::Lock{"n", 7});
+    ASSERT_TRUE(lock && !(*lock)[0].failed);
+    native::NameRecord record;
+    record.image = ImageId::fresh();
+    record.spec = spec;
+    for (const std::size_t n : all) {
+      const Identity is = scouts.identity(n);
+      record.keepers.push_back({is.server, is.incarnation, is.durable, scouts.address(n)});
+    }
+    ASSERT_TRUE(scouts.ask(call_, all, native::Open{record.image, spec, false, true}));
+    const Tile tile = pattern_tile(heap_, spec, nth({}, 0), 5);
+    const native::Put put{{{nth(record.image, 0), {}, tile.checksum(), static_cast<std::uint32_t>(tile.charge())}}};
+    for (const std::size_t n : all) {
+      const auto done = scouts.ask(call_, {n}, put, tile);
+      ASSERT_TRUE(done && !(*done)[0].failed);
+    }
+    const auto pinned = scouts.ask(call_, all, native::Pin{"n", 7, record.image, true, record.keepers});
+    ASSERT_TRUE(pinned && !(*pinned)[0].failed);
+    const auto told = scouts.ask(call_, entered, native::Enter{"n", 7, false, false, record, 0, 0});
+    ASSERT_TRUE(told);
+    for (const auto& reply : *told) ASSERT_FALSE(reply.failed) << reply.failed->what;
+  }
+  bool orphaned(std::size_t server) {
+    auto options = options_;
+    options.hosts = {servers_[server]->host()};
+    Scouts scouts(loop_, heap_, log_, options);
+    const auto survey = take_survey(call_, scouts, "n", 10s);
+    return survey && survey->answers()[0].state && survey->answers()[0].state->orphaned;
+  }
+};
+
+TEST_F(NamesLeftTest, WhatAWriterLeftGoesWithTheNextReader) {
   for (int n = 0; n < 3; ++n) serve();
   ASSERT_TRUE(write("n", 1));
-  {
-    Scouts scouts(loop_, heap_, log_, options_);
-    auto lock = scouts.ask(call_, scouts.all(), native::Lock{"n", 7});
-    ASSERT_TRUE(lock && !(*lock)[0].failed);
-    const ImageId left = ImageId::fresh();
-    ASSERT_TRUE(scouts.ask(call_, scouts.all(), native::Open{left, spec, false, true}));
-    const Tile tile = pattern_tile(heap_, spec, nth({}, 0), 5);
-    for (std::size_t n = 0; n < 3; ++n) {
-      const auto put = scouts.ask(call_, {n}, native::Put{{{nth(left, 0), {}, tile.checksum(),
-                                                            static_cast<std::uint32_t>(tile.charge())}}}, tile);
-      ASSERT_TRUE(put && !(*put)[0].failed);
-    }
-    const auto pinned = scouts.ask(call_, scouts.all(), native::Pin{"n", 7, left, true});
-    ASSERT_TRUE(pinned && !(*pinned)[0].failed);
-  }
+  leave_pinned();
   EXPECT_EQ(tiles(), 43u);
   EXPECT_TRUE(eventually([this] { return read("n") == 1u && tiles() == 40; })) << tiles() << said();
   const auto listing = names().list(call_);
   ASSERT_TRUE(listing);
   EXPECT_FALSE(listing->names.at(0).unfinished);
+}
+
+// The first write of a name: there is nothing to read, and whoever looks frees what it left.
+TEST_F(NamesLeftTest, WhatTheFirstWriterLeftGoesWithTheNextLook) {
+  for (int n = 0; n < 3; ++n) serve();
+  leave_pinned();
+  EXPECT_EQ(tiles(), 3u);
+  EXPECT_TRUE(eventually([this] { return !read("n") && tiles() == 0; })) << tiles() << said();
+  EXPECT_THAT(last_error_.what, HasSubstr("no image is named `dpc:n'"));
+  const auto listing = names().list(call_);
+  ASSERT_TRUE(listing);
+  EXPECT_TRUE(listing->names.empty());
+  for (const auto& server : listing->servers) EXPECT_EQ(server.names, 0u) << "all know, so nobody remembers";
+  ASSERT_TRUE(write("n", 2));
+  EXPECT_EQ(read("n"), 2u);
+}
+
+// One of three servers is away: the two that are left can tell that nothing was finished.
+TEST_F(NamesLeftTest, AMajorityOfItsServersFreesIt) {
+  for (int n = 0; n < 3; ++n) serve();
+  leave_pinned();
+  const auto all = options_.hosts;
+  ASSERT_TRUE(eventually([this] { return orphaned(0) && orphaned(1); }));
+  servers_[2]->stop();
+  EXPECT_TRUE(eventually([this] { return !read("n") && servers_[0]->tiles() + servers_[1]->tiles() == 0; })) << said();
+}
+
+// The write was finished on the two servers that this client does not list, so it is there.
+TEST_F(NamesLeftTest, WhatIsFinishedElsewhereIsFound) {
+  for (int n = 0; n < 3; ++n) serve();
+  leave_pinned({1, 2});
+  options_.hosts = {servers_[0]->host()};
+  const auto opened = names().open(call_, "n");
+  EXPECT_THAT(opened ? "" : opened.error().what, testing::Not(HasSubstr("no image is named")));
+  EXPECT_EQ(tiles(), 3u);
+}
+
+// What was finished on two servers, of which one has forgotten it and one cannot be asked, may not be freed by the third.
+TEST_F(NamesLeftTest, WhatMayBeFinishedStays) {
+  for (int n = 0; n < 3; ++n) serve();
+  leave_pinned({1, 2});
+  ASSERT_TRUE(eventually([this] { return orphaned(0); }));
+  servers_[1]->restart();
+  servers_[2]->stop();
+  for (int n = 0; n < 3; ++n) EXPECT_EQ(read("n"), std::nullopt);
+  EXPECT_EQ(servers_[0]->tiles(), 1u);
+  EXPECT_THAT(said(), HasSubstr("needs 2 of the 3 designated servers"));
 }
 
 TEST_F(NamesTest, AreListed) {

@@ -142,6 +142,40 @@ class Named(StageCase):
         self.put("dpc:n", "out.ppm")
         self.assertSamePixels("out.ppm", "old.ppm")
 
+    def test_what_the_first_writer_left_is_freed_by_the_servers_themselves(self):
+        x, y, z = self.cluster(self.stage.servers(3, "-define", "cache:grace=2"), "-define", "cache:first=0", "-define",
+                               "cache:placement=round-robin")
+        picture(self.stage, "a.ppm", 700, 500, 0)
+
+        def pinned():  # from its pin on a server lists a name
+            return "  n  " in self.assertSucceeds(self.stage.run("-define", hosts([x]), "-list", "cache")).out
+        for tries in range(20):
+            writer = self.stage.start(*self.words, "-limit", "throttle", "1000", "a.ppm", "-resize", "3000x2000!", "-sharpen",
+                                      "9x9", "dpc:n")
+            until(lambda: self.stored() > 0, "the writer to begin")
+            writer.send_signal(signal.SIGSTOP)
+            for other in (y, z):  # they have no tiles, and are told last
+                other.signal(signal.SIGSTOP)
+            writer.send_signal(signal.SIGCONT)
+            until(lambda: pinned() or writer.poll() is not None, "its pin")
+            writer.kill()
+            writer.wait()
+            for other in (y, z):
+                other.signal(signal.SIGCONT)
+            if re.search(r"  n  no finished version, (being written|a write was not)", self.listing()):
+                break
+            self.smalti("-delete-cache", "n")
+            until(lambda: self.stored() == 0, "the servers to be empty")
+        else:
+            self.fail("no writer was killed between pin and enter")
+        self.assertGreater(self.stored(), 0)
+        until(lambda: "not finished" in self.listing(), "its lock to end")
+        until(lambda: self.stored() == 0, "the servers to free it")
+        self.assertIn("Named images: none", self.listing())
+        self.put("a.ppm", "dpc:n")
+        self.put("dpc:n", "out.ppm")
+        self.assertSamePixels("out.ppm", "a.ppm")
+
     def test_a_name_whose_servers_are_gone_for_good(self):
         keeping = [("-define", f"cache:persist={self.stage.path(f'kept-{n}')}") for n in range(3)]
         servers = self.cluster([self.stage.serve(*words, port=f"127.0.0.1:{free_port()}") for words in keeping], "-define",

@@ -64,6 +64,7 @@ Register known() {
   m.promised = 7;
   m.holder = "smalti (10.0.0.9:4000)";
   m.pinned = 6;
+  m.pinned_keepers = {record().keepers.back()};
   m.orphaned = m.settled = m.deleted = true;
   m.number = 5;
   m.record = record();
@@ -110,7 +111,7 @@ std::vector<Message> one_of_each() {
           ListNames{},
           Lock{"slide", 3},
           Unlock{"slide", 3},
-          Pin{"slide", 3, image(6), true},
+          Pin{"slide", 3, image(6), true, record().keepers},
           Enter{"sl\xC3\xA4ide", 3, true, true, record(), 0x1122334455667788, 0},
           Settle{"slide", 3, true},
           Register{},
