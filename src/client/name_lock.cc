@@ -21,6 +21,11 @@ constexpr std::chrono::seconds farewell{5};  // for giving a lock back
 // gone may come back with an older version.
 constexpr native::Number forced_step = native::Number{1} << 32;
 
+native::Number seconds_of_clock() {
+  return static_cast<native::Number>(
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
 bool contains(const std::vector<std::size_t>& all, std::size_t one) {
   return std::find(all.begin(), all.end(), one) != all.end();
 }
@@ -65,6 +70,9 @@ Result<void> NameLock::survey(const Call& call) {
   add_known_groups(exists);
   SMALTI_CHECK(sensible(exists));
   number_ = next_number(survey_->answers());
+  // What a server that is away knows, and all others have forgotten, is older: so it shall have a smaller number. Where
+  // the clocks are wrong by more than lies between the two writes, this one may come to be the older one.
+  if (!best && !survey_->surely_absent(*scouts_)) number_ = std::max(number_, seconds_of_clock());
   if (forced()) number_ = (number_ / forced_step + 1) * forced_step;
   return agreed(everybody(), "reached", survey_->unreached(*scouts_));
 }
@@ -112,11 +120,7 @@ Result<void> NameLock::sensible(bool exists) const {
   const bool deleting = for_ == For::deleting || (forced() && survey_->unreached(*scouts_).empty());
   const bool none = (for_ == For::mending && !exists) || (for_ == For::cancelling && groups_.empty()) ||
                     (deleting && !exists && !begun);
-  if (!none) return {};
-  return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}'{}", name_,
-                                             survey_->unreached(*scouts_).empty()
-                                                 ? ""
-                                                 : " (not asked: " + survey_->unreached(*scouts_) + ")"));
+  return none ? Result<void>(pass(survey_->none(*scouts_, name_))) : Result<void>();
 }
 
 std::vector<std::size_t> NameLock::everybody() const {

@@ -85,28 +85,46 @@ Result<void> Survey::certain(const std::string& name) const {
                           name, keepers, readers_of(keepers), verdict.missing));
 }
 
+// That a server which forgets when it restarts knows nothing says nothing, once one that may know more cannot be asked.
+bool Survey::surely_absent(const Scouts& scouts) const {
+  std::size_t heard = 0, sure = 0;
+  for (std::size_t i = 0; i < scouts.listed(); ++i) {
+    const bool twice = !answers_[i].state && answers_[i].state.error().code == Errc::invalid;
+    if (!answers_[i].state && !twice) continue;
+    ++heard;
+    if (twice || scouts.identity(i).durable) ++sure;
+  }
+  return heard == scouts.listed() || sure >= readers_of(scouts.listed());
+}
+
+Error Survey::no_image(const Scouts& scouts, const std::string& name) const {
+  const std::string missing = unreached(scouts);
+  return {Errc::unavailable, fmt::format("no image is named `dpc:{}' on {}{}", name, addresses(scouts, false),
+                                         missing.empty() ? "; -list cache shows what there is"
+                                                         : fmt::format(" (not asked: {})", missing))};
+}
+
+std::string Survey::addresses(const Scouts& scouts, bool heard_only) const {
+  std::string out;
+  for (std::size_t i = 0; i < scouts.listed(); ++i)
+    if (!heard_only || answers_[i].state) out += (out.empty() ? "" : ", ") + scouts.address(i);
+  return out;
+}
+
+Error Survey::none(const Scouts& scouts, const std::string& name) const {
+  const std::string heard = addresses(scouts, true);
+  if (heard.empty() && !answers_.empty())
+    return {answers_[0].state.error().code, fmt::format("`dpc:{}': {}", name, unreached(scouts))};
+  if (latest(answers_) || surely_absent(scouts)) return no_image(scouts, name);
+  return {Errc::unavailable,
+          fmt::format("`dpc:{}' was not found on {}; but not all servers could be asked, and those without cache:persist "
+                      "forget names when they are restarted, so it may be on the others: {}",
+                      name, heard, unreached(scouts))};
+}
+
 Result<native::Register> Survey::decide(const Call& call, Scouts& scouts, const std::string& name) {
   const auto best = latest(answers_);
-  const auto none = [&] {
-    std::string asked;
-    for (std::size_t i = 0; i < scouts.listed(); ++i) asked += (asked.empty() ? "" : ", ") + scouts.address(i);
-    const std::string missing = unreached(scouts);
-    return fail(Errc::unavailable, fmt::format("no image is named `dpc:{}' on {}{}", name, asked,
-                                               missing.empty() ? "; -list cache shows what there is"
-                                                               : fmt::format(" (not asked: {})", missing)));
-  };
-  if (!best) {
-    const bool all_failed = std::none_of(answers_.begin(), answers_.end(), [](const Answer& a) { return a.state.has_value(); });
-    if (all_failed && !answers_.empty())
-      return fail(answers_[0].state.error().code, fmt::format("`dpc:{}': {}", name, unreached(scouts)));
-    const auto heard = static_cast<std::size_t>(std::count_if(
-        answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(scouts.listed()),
-        [](const Answer& a) { return a.state || a.state.error().code == Errc::invalid; }));
-    if (heard < readers_of(scouts.listed()))
-      return fail(Errc::unavailable, fmt::format("`dpc:{}' was not found, but only {} of {} servers could be asked; not "
-                                                 "reached: {}", name, heard, scouts.listed(), unreached(scouts)));
-    return none();
-  }
+  if (!best) return pass(none(scouts, name));
   const native::Register version = *answers_[*best].state;
   SMALTI_CHECK(certain(name));
   details_ = std::move(bodies_[*best]);
@@ -118,7 +136,7 @@ Result<native::Register> Survey::decide(const Call& call, Scouts& scouts, const 
   const Verdict verdict = judge(answers_, *best);
   all_heard_ = verdict.missing.empty();
   SMALTI_CHECK(complete(call, scouts, name, verdict));
-  if (version.deleted) return none();
+  if (version.deleted) return pass(no_image(scouts, name));
   return version;
 }
 

@@ -24,11 +24,17 @@ class Survey {
   std::span<const std::byte> details() const noexcept { return details_; }
   // "10.0.0.1:6668: no answer; ...": of those that could not be asked.
   std::string unreached(const Scouts&) const;
+  // Whether there can be no version that nobody here has heard of. REQUIRES: no version was found.
+  bool surely_absent(const Scouts&) const;
+  // Why there is no image to be had: there is none, or it cannot be known. REQUIRES: none was found, or a deletion.
+  Error none(const Scouts&, const std::string& name) const;
   // Fails where the latest version's servers are too few to know it, with the same words as decide().
   Result<void> certain(const std::string& name) const;
 
  private:
   friend Result<Survey> take_survey(const Call&, Scouts&, const std::string&, Clock::duration);
+  Error no_image(const Scouts&, const std::string& name) const;
+  std::string addresses(const Scouts&, bool heard_only) const;  // of the listed ones
   Result<void> complete(const Call&, Scouts&, const std::string& name, const Verdict&);
 
   std::vector<Answer> answers_;

@@ -173,6 +173,32 @@ TEST_F(NamesTest, ARestartedServerBringsNoOldVersionBack) {
   EXPECT_THAT(last_error_.what, HasSubstr("(restarted)"));
 }
 
+// Two of three servers have the first version. One of them forgets it, and the other one cannot be asked for a while.
+TEST_F(NamesTest, WhatMayBeForgottenIsNotTakenForAbsent) {
+  for (int n = 0; n < 3; ++n) serve();
+  options_.replicas = 2;
+  const auto all = options_.hosts;
+  const HostPort nobody{"127.0.0.1", 1};
+  options_.hosts = {all[0], all[1], nobody};
+  ASSERT_TRUE(write("n", 1));
+  EXPECT_EQ(read("other"), std::nullopt);
+  EXPECT_THAT(last_error_.what, testing::Not(HasSubstr("no image is named")));
+  servers_[0]->restart();
+  options_.hosts = {all[0], nobody, all[2]};
+  EXPECT_EQ(read("n"), std::nullopt);
+  EXPECT_EQ(last_error_.code, Errc::unavailable);
+  EXPECT_THAT(last_error_.what, HasSubstr("`dpc:n' was not found on " + all[0].text() + ", " + all[2].text()));
+  EXPECT_THAT(last_error_.what, HasSubstr("127.0.0.1:1"));
+  EXPECT_THAT(last_error_.what, HasSubstr("forget names when they are restarted"));
+  const auto erased = names().erase(call_, "n");
+  ASSERT_FALSE(erased);
+  EXPECT_THAT(erased.error().what, HasSubstr("forget names when they are restarted"));
+  // What is written now is the later version also for who hears of the first one again.
+  ASSERT_TRUE(write("n", 2));
+  options_.hosts = all;
+  EXPECT_EQ(read("n"), 2u) << last_error_.what;
+}
+
 TEST_F(NamesTest, OtherListsFindIt) {
   for (int n = 0; n < 3; ++n) serve();
   ASSERT_TRUE(write("n", 1));

@@ -40,6 +40,10 @@ class Named(StageCase):
     def put(self, *words, **more):
         return self.assertSucceeds(self.smalti(*words, **more))
 
+    def serve_again(self, server, *words):
+        """As it was, with a life of its own."""
+        return self.stage.serve(*words, port=server.address, state=server.state)
+
     def listing(self):
         return self.put("-list", "cache").out
 
@@ -173,6 +177,23 @@ class Named(StageCase):
         until(lambda: self.stored() == 0, "the servers to free it")
         self.assertIn("Named images: none", self.listing())
         self.put("a.ppm", "dpc:n")
+        self.put("dpc:n", "out.ppm")
+        self.assertSamePixels("out.ppm", "a.ppm")
+
+    def test_a_name_that_may_be_forgotten_is_not_taken_for_absent(self):
+        a, b, c = self.cluster(self.stage.servers(3), "-define", "cache:replicas=2", "-define", "cache:placement=sharded")
+        picture(self.stage, "a.ppm", 500, 300, 5)
+        c.signal(signal.SIGSTOP)  # the first version is known to the two others only
+        self.put("a.ppm", "dpc:n")
+        c.signal(signal.SIGCONT)
+        a.kill()
+        self.serve_again(a)
+        b.signal(signal.SIGSTOP)
+        gone = self.smalti("dpc:n", "out.ppm")
+        self.assertFailsWith(gone, "`dpc:n' was not found on", "forget names when they are restarted", re.escape(b.address),
+                             output="out.ppm")
+        self.assertNotIn("no image is named", gone.err)
+        b.signal(signal.SIGCONT)
         self.put("dpc:n", "out.ppm")
         self.assertSamePixels("out.ppm", "a.ppm")
 
