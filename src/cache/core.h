@@ -106,6 +106,8 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
   const ImageId id;
   bool read_only = false;  // constant once others know the object
   const bool read_ahead;
+  const bool sparse;
+  std::vector<std::byte> blank;  // of a sparse one: guarded by choosing_ until all is written; else constant
   cache::WorkingSet set;
   cache::Window window{set};
   cache::DraftTable drafts;
@@ -132,6 +134,7 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
 
   // core_write.cc
   Result<void> draw(const Call&, std::uint64_t index, Rect part, Pixels from, Batch&);
+  bool skips(std::uint64_t index, Pixels);
   Result<bool> freeze(const Call&, const cache::DraftPtr&);
   Result<void> put(const Call&, Batch&);
   Result<void> put_all(const Call&);
@@ -144,6 +147,8 @@ struct PixelCache::Core : std::enable_shared_from_this<PixelCache::Core> {
 
   std::vector<std::atomic<std::uint64_t>> written_;  // one bit a tile
   std::mutex evicting_;
+  std::mutex choosing_;
+  bool chosen_ = false;  // what `blank` is; guarded by choosing_
   Hold listed_;
   cache::Gate gate_;
   std::stop_source closing_;

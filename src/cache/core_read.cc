@@ -136,7 +136,7 @@ void PixelCache::Core::Reading::copy(const EdgeCell& cell, const std::vector<Pie
                                   [](const Piece& p, std::uint64_t index) { return p.index < index; });
     for (std::uint32_t col = span.col0; col < span.col1; ++col, ++piece) {
       const Rect tile = core_.grid.rect(col, row);
-      cache::Source source{tile, tile.meet(cell.from), piece->held().pixels()};
+      cache::Source source{tile, tile.meet(cell.from), piece->held().pixels(), core_.blank};
       if (!piece->draft) {
         place(cell, source, rect_, into_);
       } else {
@@ -188,8 +188,10 @@ Result<void> PixelCache::Core::Reading::copy_spots(std::vector<Spot>& spots) {
       for (; spot != spots.end() && spot->index == piece.index; ++spot) {
         if (from.data)
           std::memcpy(spot->to, from.at(spot->x, spot->y), bytes);
-        else
+        else if (core_.blank.empty())
           std::memset(spot->to, 0, bytes);
+        else
+          std::memcpy(spot->to, core_.blank.data(), bytes);
       }
     }
   }

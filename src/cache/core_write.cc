@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+#include <utility>
+
 #include "cache/core.h"
 
 namespace smalti {
@@ -89,10 +93,26 @@ Result<void> PixelCache::Core::draw(const Call& call, std::uint64_t index, Rect 
     if (!draft->covered.whole()) return {};
     if (call.reach == Reach::hot)
       return fail(Errc::would_wait, fmt::format("{}: whole, to be put", name(index)));
+    if (skips(index, draft->pixels->pixels())) {
+      draft->phase = Draft::Phase::gone;
+      lock.unlock();
+      set.remove(tile_bytes(index));
+      drafts.erase(draft);
+      return {};
+    }
     draft->freeze();
     batch.add(draft);
     return {};
   }
+}
+
+// A whole tile that need not be stored.
+bool PixelCache::Core::skips(std::uint64_t index, Pixels pixels) {
+  if (!sparse || is_written(index) || !all_same(pixels)) return false;
+  const std::span<const std::byte> pixel(pixels.at(0, 0), spec.format.pixel_bytes());
+  const std::lock_guard lock(choosing_);
+  if (!std::exchange(chosen_, true)) blank.assign(pixel.begin(), pixel.end());
+  return std::ranges::equal(blank, pixel);
 }
 
 // Takes the batch's drafts to the store, and empties it. Their bytes are the store's from here on: it charges

@@ -49,6 +49,8 @@ PixelCache::Core::Core(CacheParts shared, const ImageId& name, const ImageSpec& 
       grid(image),
       id(name),
       read_ahead(options.read_ahead && parts.store->traits().waits),
+      sparse(options.sparse),
+      blank(options.blank),
       set(parts.ledger, plan),
       order(grid),
       written_((grid.tiles() + 63) / 64),
@@ -121,6 +123,11 @@ Result<PixelCache> PixelCache::open(CacheParts parts, const ImageId& id, const I
     return fail(Errc::invalid, fmt::format("image {}: {} tiles are told of, and it has {}", id.text(), written.size(),
                                            core->grid.tiles()));
   }
+  if (!options.blank.empty() && options.blank.size() != spec.format.pixel_bytes()) {
+    core->close();
+    return fail(Errc::invalid, fmt::format("image {}: a blank of {} bytes where a pixel has {}", id.text(),
+                                           options.blank.size(), spec.format.pixel_bytes()));
+  }
   core->read_only = true;
   for (std::size_t i = 0; i < written.size(); ++i)
     if (written[i]) core->mark_written(i);
@@ -153,6 +160,7 @@ PixelCache::~PixelCache() {
 }
 
 const ImageId& PixelCache::id() const noexcept { return core_->id; }
+const std::vector<std::byte>& PixelCache::blank() const noexcept { return core_->blank; }
 const ImageSpec& PixelCache::spec() const noexcept { return core_->spec; }
 
 Result<void> PixelCache::read(const Call& call, Rect rect, MutablePixels into, const Outside& outside) const {

@@ -29,7 +29,7 @@ void place(const EdgeCell& cell, const Source& s, const Rect& rect, MutablePixel
   const Stretch y = stretch_of(cell.to.y, cell.to.size.h, cell.from.y, cell.from.size.h, cell.step_y,
                                s.part.y, s.part.size.h);
   const MutablePixels target = into.crop({x.to - rect.x, y.to - rect.y, {x.length, y.length}});
-  if (!s.source.data) return fill_pixels(target, {});
+  if (!s.source.data) return fill_pixels(target, s.blank);
   if (cell.step_x == 1 && cell.step_y == 1)
     return copy_pixels(s.source.crop({s.part.x - s.tile.x, s.part.y - s.tile.y, s.part.size}), target);
   const std::size_t bytes = into.format.pixel_bytes();

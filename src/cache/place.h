@@ -1,17 +1,20 @@
 // place: copies what a cell takes from one tile to where it belongs.
 #pragma once
 
+#include <span>
+
 #include "smalti/geom/edge.h"
 #include "smalti/geom/pixels.h"
 
 namespace smalti::cache {
 
 // `tile` and `part` are in pixels of the image; part is what the cell takes of the tile. `source` holds the
-// tile's pixels, or has no data: then they are zero. `into` begins at `rect`, which holds the cell.
+// tile's pixels, or has no data: then they are `blank`, or zero where that is empty. `into` begins at `rect`, which holds the cell.
 struct Source {
   Rect tile;
   Rect part;
   Pixels source;
+  std::span<const std::byte> blank = {};
 };
 void place(const EdgeCell&, const Source&, const Rect& rect, MutablePixels into) noexcept;
 

@@ -49,6 +49,16 @@ void fill_pixels(MutablePixels to, std::span<const std::byte> pixel) noexcept {
   for (std::uint32_t y = 1; y < to.size.h; ++y) std::memcpy(to.at(0, y), first.data(), first.size());
 }
 
+bool all_same(Pixels pixels) noexcept {
+  const std::size_t pixel = pixels.format.pixel_bytes();
+  const std::size_t row = std::size_t{pixels.size.w} * pixel;
+  const std::byte* first = pixels.at(0, 0);
+  if (std::memcmp(first, first + pixel, row - pixel) != 0) return false;
+  for (std::uint32_t y = 1; y < pixels.size.h; ++y)
+    if (std::memcmp(first, pixels.at(0, y), row) != 0) return false;
+  return true;
+}
+
 void copy_pixels(Pixels from, MutablePixels to) noexcept {
   if (from.size.empty()) return;
   const std::size_t row = std::size_t{from.size.w} * from.format.pixel_bytes();

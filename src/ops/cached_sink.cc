@@ -247,7 +247,7 @@ Result<std::shared_ptr<const PixelCache>> sink(const Workshop& workshop, const C
       spec_for({static_cast<std::uint32_t>(image->Xsize), static_cast<std::uint32_t>(image->Ysize)},
                {*sample, static_cast<std::uint8_t>(image->Bands), 0}, workshop.cache.ledger);
   // list-length bounds the images of a command's list; what lies between two steps is none of them.
-  auto created = PixelCache::create(workshop.cache, call, spec, {.listed = false});
+  auto created = PixelCache::create(workshop.cache, call, spec, {.listed = false, .sparse = run.sparse});
   if (!created) return pass(std::move(created.error()), run.what);
   auto watched = std::make_shared<Watched>(std::move(*created), workshop.watch, std::move(file), scene);
   PixelCache& cache = watched->cache;

@@ -24,6 +24,7 @@ struct Run {
   bool serial = false;
   // Takes one strip, whole rows, top to bottom without gaps; one at a time, though from a thread of libvips'.
   std::function<Result<void>(Rect, Pixels)> strip;
+  bool sparse = false;  // sink(): tiles of the first colour that fills one are not stored
 };
 
 // Computes every strip of `image`. Ends early, with the first error of strip, flow, call or libvips.

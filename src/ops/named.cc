@@ -57,7 +57,9 @@ Result<Picture> open_named(const Workshop& workshop, const Call& call, const std
   SMALTI_TRY(const Sidecar sidecar, decode_sidecar(image.sidecar));
   CacheParts parts = workshop.cache;
   parts.store = image.store;
-  SMALTI_TRY(PixelCache cache, PixelCache::open(std::move(parts), image.record.image, spec, image.written));
+  CacheOptions options;
+  options.blank = sidecar.blank;
+  SMALTI_TRY(PixelCache cache, PixelCache::open(std::move(parts), image.record.image, spec, image.written, options));
   auto state = std::make_shared<PictureState>();
   state->cache = watched(workshop, std::move(cache), file, 0);
   state->flow = std::make_shared<Flow>(call);
@@ -75,13 +77,13 @@ Result<void> write_named(const Workshop& workshop, const Call& call, const Pictu
                          const std::string& name) {
   SMALTI_TRY(client::Names* const names, names_of(workshop, name));
   const std::string file = fmt::format("dpc:{}", name);
-  SMALTI_TRY(std::vector<std::byte> sidecar, encode_sidecar(picture));
   SMALTI_TRY(const auto writer, names->write(call, name));
   SMALTI_TRY(const VipsPtr image, storable(workshop, picture));
   Workshop there = workshop;
   there.cache.store = writer->store();
-  const Run run{fmt::format("writing '{}'", file), picture.flow, Errc::internal, false, false, {}};
+  const Run run{fmt::format("writing '{}'", file), picture.flow, Errc::internal, false, false, {}, true};
   SMALTI_TRY(const auto cache, sink(there, call, image, run, file, picture.scene));
+  SMALTI_TRY(std::vector<std::byte> sidecar, encode_sidecar(picture, cache->blank()));
   return writer->commit(call, cache->id(), cache->spec(), picture.depth, std::move(sidecar));
 }
 

@@ -17,6 +17,7 @@ using wire::native::Writer;
 
 constexpr std::uint16_t layout = 1;
 constexpr std::size_t most_word = 255;
+constexpr std::uint32_t has_blank = 4;  // a flag
 constexpr std::uint32_t most_fields = 4096;
 constexpr std::size_t least_field_bytes = 7;
 constexpr double most_resolution = 1e6;
@@ -101,12 +102,12 @@ Result<Sidecar::Field> take_field(Reader& r) {
 
 }  // namespace
 
-Result<std::vector<std::byte>> encode_sidecar(const PictureState& picture) {
+Result<std::vector<std::byte>> encode_sidecar(const PictureState& picture, std::span<const std::byte> blank) {
   VipsImage* image = picture.image.get();
   Writer w(4096);
   w.u16(layout);
   w.text(vips_enum_nick(VIPS_TYPE_INTERPRETATION, image->Type), most_word);
-  w.u32((picture.alpha ? 1u : 0u) | (picture.linear ? 2u : 0u));
+  w.u32((picture.alpha ? 1u : 0u) | (picture.linear ? 2u : 0u) | (blank.empty() ? 0u : has_blank));
   w.u64(static_cast<std::uint64_t>(picture.page.x));
   w.u64(static_cast<std::uint64_t>(picture.page.y));
   w.u32(picture.page.size.w);
@@ -118,6 +119,8 @@ Result<std::vector<std::byte>> encode_sidecar(const PictureState& picture) {
   vips_image_map(image, put_value, &fields);
   w.u32(fields.count);
   w.raw(fields.out.bytes());
+  if (!blank.empty()) w.u16(static_cast<std::uint16_t>(blank.size()));
+  w.raw(blank);
   return std::move(w.bytes());
 }
 
@@ -152,6 +155,10 @@ Result<Sidecar> decode_sidecar(std::span<const std::byte> bytes) {
   for (std::uint32_t i = 0; i < fields; ++i) {
     SMALTI_TRY(auto field, take_field(r));
     out.fields.push_back(std::move(field));
+  }
+  if ((flags & has_blank) != 0) {
+    const auto blank = r.raw(r.u16());
+    out.blank.assign(blank.begin(), blank.end());
   }
   if (r.broken() || r.left() != 0) return corrupt("its end");
   return out;

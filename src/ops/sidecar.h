@@ -24,9 +24,10 @@ struct Sidecar {
   std::string format;  // of the file it came from
   double resolution_x = 1, resolution_y = 1;  // pixels a millimetre
   std::vector<Field> fields;
+  std::vector<std::byte> blank;  // one pixel, what tiles that are not there hold; empty: zero
 };
 
-Result<std::vector<std::byte>> encode_sidecar(const PictureState&);
+Result<std::vector<std::byte>> encode_sidecar(const PictureState&, std::span<const std::byte> blank);
 // Bytes of anybody: corrupt unless they are a sidecar.
 Result<Sidecar> decode_sidecar(std::span<const std::byte>);
 // Gives the picture all of it. REQUIRES: picture.image, of as many bands as the sidecar's picture had.

@@ -53,6 +53,44 @@ TEST(Life, AnImageOfOthersIsReadAndLetGo) {
   }
 }
 
+// Two tiles are one colour, one is another, and the rest is a picture.
+TEST(Life, ASparseImageStoresNoTilesOfItsBlank) {
+  Kit kit(true);
+  auto made = kit.make(small, {.sparse = true});
+  ASSERT_TRUE(made) << made.error().what;
+  const Grid grid(small);
+  Canvas whole = picture({0, 0, small.size}, rgb8);
+  const auto paint = [&](std::uint32_t col, std::uint32_t row, std::array<std::byte, 3> colour) {
+    const Rect rect = grid.rect(col, row);
+    fill_pixels(whole.pixels().crop(rect), colour);
+  };
+  const std::array blue{std::byte{1}, std::byte{2}, std::byte{3}}, red{std::byte{9}, std::byte{2}, std::byte{3}};
+  paint(0, 0, blue);
+  paint(1, 0, red);
+  paint(1, 1, blue);
+  ASSERT_TRUE(made->write(Call{}, {0, 0, small.size}, whole.pixels()));
+  ASSERT_TRUE(made->sync(Call{}));
+  EXPECT_TRUE(std::ranges::equal(made->blank(), blue));
+  EXPECT_EQ(made->counts().tiles_put, grid.tiles() - 2);
+  std::vector<bool> written(grid.tiles(), true);
+  written[0] = written[grid.cols() + 1] = false;
+  CacheOptions options;
+  options.blank = made->blank();
+  auto opened = PixelCache::open({kit.store, kit.ledger, kit.heap, kit.ahead}, made->id(), small, written, options);
+  ASSERT_TRUE(opened) << opened.error().what;
+  for (const PixelCache* cache : {&*made, &*opened}) {
+    Canvas got(small.size, rgb8);
+    ASSERT_TRUE(cache->read(Call{}, {0, 0, small.size}, got.pixels()));
+    EXPECT_TRUE(got.same_as(whole));
+    Canvas dithered({8, 8}, rgb8), expected({8, 8}, rgb8);  // pixel by pixel, from beyond the image
+    ASSERT_TRUE(cache->read(Call{}, {-12, -12, {8, 8}}, dithered.pixels(), {Edge::dither, {}, 0}));
+    fill_pixels(expected.pixels(), blue);
+    EXPECT_TRUE(dithered.same_as(expected));
+  }
+  options.blank.pop_back();
+  EXPECT_FALSE(PixelCache::open({kit.store, kit.ledger, kit.heap, kit.ahead}, made->id(), small, written, options));
+}
+
 TEST(Life, Moves) {
   Kit kit(true);
   auto first = kit.make(small);

@@ -33,7 +33,11 @@ TEST(FillPixels, KeepsToItsRectangle) {
   const PixelFormat rgb{Sample::u8, 3, 0};
   std::vector<std::byte> canvas(10 * 3 * 4, std::byte{9});
   MutablePixels all{canvas.data(), {10, 4}, 30, rgb};
+  EXPECT_TRUE(all_same(all));
   fill_pixels(all.crop({2, 1, {5, 2}}), counted(3));
+  EXPECT_TRUE(all_same(all.crop({2, 1, {5, 2}})));
+  EXPECT_TRUE(all_same(all.crop({0, 0, {1, 1}})));
+  EXPECT_FALSE(all_same(all.crop({2, 0, {5, 2}})));
   for (std::uint32_t y = 0; y < 4; ++y) {
     for (std::uint32_t x = 0; x < 10; ++x) {
       const bool in = x >= 2 && x < 7 && (y == 1 || y == 2);

@@ -20,7 +20,9 @@ def picture(stage, name, width, height, seed):
 
 
 def plain(stage, name, width, height, value):
-    pathlib.Path(stage.path(name)).write_bytes(f"P6 {width} {height} 255\n".encode() + bytes([value]) * (width * height * 3))
+    """Two values only; not quite one colour, so that its tiles are stored."""
+    pattern = bytes([value, value ^ 1]) * (width * height * 3 // 2)
+    pathlib.Path(stage.path(name)).write_bytes(f"P6 {width} {height} 255\n".encode() + pattern)
 
 
 def count(text, name):
@@ -75,6 +77,29 @@ class Named(StageCase):
         until(lambda: self.stored() == 0, "the servers to free the images")
         self.assertFailsWith(self.smalti("dpc:slide1", "gone.ppm"), r"no image is named `dpc:slide1'", output="gone.ppm")
         self.assertFailsWith(self.smalti("-delete-cache", "slide1"), r"no image is named `dpc:slide1'")
+
+    def test_one_colour_is_not_stored(self):
+        self.cluster(self.stage.servers(2), "-define", "cache:placement=sharded")
+        self.put("-size", "20000x20000", "canvas:#204080", "dpc:big")  # 1.1 GiB
+        copied = self.put("-verbose", "dpc:big", "dpc:copy")
+        self.assertIn("0 tiles (0B) put to the store, 0 (0B) got from it", copied.err)
+        self.put("dpc:copy", "-negate", "dpc:negated")
+        self.assertEqual(self.stored(), 0)
+        self.assertRegex(self.listing(), r"  negated  20000x20000x3 8-bit, .* 0B \(0B stored\)")
+        for name, colour in (("big", "204080"), ("copy", "204080"), ("negated", "dfbf7f")):
+            self.put(f"dpc:{name}[40x30+15000+12345]", "part.ppm")
+            self.assertEqual(pixels(self.stage, "part.ppm")[1], bytes.fromhex(colour) * 1200, name)
+        # A picture amid one colour: only its own tiles are stored and sent, and neighbours see both.
+        picture(self.stage, "small.ppm", 300, 200, 5)
+        framed = ("small.ppm", "-background", "red", "-gravity", "center", "-extent", "2100x1700")
+        self.put(*framed, "framed.ppm")
+        self.put(*framed, "dpc:framed")
+        self.put("dpc:framed", "dpc:copy")
+        self.assertLess(self.stored(), 2 * 2100 * 1700 * 3 / 4)
+        for words in ((), ("-sharpen", "5x2"), ("-flop", "-resize", "50%"), ("-crop", "700x600+500+400", "+repage")):
+            self.put("dpc:copy", *words, "out.ppm")
+            self.put("framed.ppm", *words, "expected.ppm")
+            self.assertSamePixels("out.ppm", "expected.ppm")
 
     def test_what_travels_beside_the_pixels(self):
         self.cluster(self.stage.servers(1))
@@ -242,7 +267,7 @@ class Named(StageCase):
         for reader in readers:
             reader.join()
         self.assertEqual(failures, [])
-        self.assertEqual([s for s in seen if s not in ([0], [255])], [], "a mixture")
+        self.assertEqual([s for s in seen if s not in ([0, 1], [254, 255])], [], "a mixture")
         self.put("dpc:n", "last.ppm")
         self.assertSamePixels("last.ppm", "black.ppm")
 

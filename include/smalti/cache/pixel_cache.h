@@ -28,6 +28,10 @@ struct CacheOptions {
   std::uint64_t working_set = 0;
   bool read_ahead = true;
   bool listed = true;  // an image of its own to Resource::list_length; false: its owner counts his images himself
+  // Tiles that are one colour throughout are not stored, where it is the colour of the first such tile: see blank().
+  // REQUIRES: every pixel is written once, and none is read before sync().
+  bool sparse = false;
+  std::vector<std::byte> blank = {};  // open() only: one pixel, what tiles that were not stored hold; empty: zero
 };
 
 // How virtual pixels are answered. fill: one pixel in the image's format (used by Edge::fill and its kin).
@@ -66,7 +70,7 @@ class PixelCache {
   // when its width, height, area or number exceeds a limit, with Errc::invalid when the spec does not hold.
   static Result<PixelCache> create(CacheParts, const Call&, const ImageSpec&, CacheOptions = {});
   // One that somebody else made and that does not change any more: a version of a named image. `written`: which
-  // of its tiles there are, by grid index; the others are zero. Writes fail with Errc::conflict. REQUIRES: the
+  // of its tiles there are, by grid index; the others are CacheOptions::blank. Writes fail with Errc::conflict. REQUIRES: the
   // store has the image open; it is dropped there in the end, which for others' images means let go.
   static Result<PixelCache> open(CacheParts, const ImageId&, const ImageSpec&, const std::vector<bool>& written,
                                  CacheOptions = {});
@@ -76,6 +80,8 @@ class PixelCache {
 
   const ImageId& id() const noexcept;
   const ImageSpec& spec() const noexcept;
+  // What tiles that were never stored hold: one pixel, or empty for zero. Of a sparse one it is known from sync() on.
+  const std::vector<std::byte>& blank() const noexcept;
 
   // Any rectangle, inside the image or out; copies once. Fails with Errc::invalid unless into.size ==
   // rect.size and into.format == spec().format. A written tile that the store no longer has is

@@ -79,5 +79,7 @@ void copy_run(const std::byte* from, int step, std::byte* to, std::size_t count,
 
 // Every pixel becomes `pixel`; an empty one stands for zero. REQUIRES: pixel.size() is pixel_bytes or 0.
 void fill_pixels(MutablePixels to, std::span<const std::byte> pixel) noexcept;
+// Whether all are as the first one is. REQUIRES: there is one.
+bool all_same(Pixels) noexcept;
 
 }  // namespace smalti
