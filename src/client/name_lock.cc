@@ -71,7 +71,8 @@ Result<void> NameLock::survey(const Call& call) {
   SMALTI_CHECK(sensible(exists));
   number_ = next_number(survey_->answers());
   // What a server that is away knows, and all others have forgotten, is older: so it shall have a smaller number. Where
-  // the clocks are wrong by more than lies between the two writes, this one may come to be the older one.
+  // the clocks are wrong by more than lies between the two writes, this one may come to be the older one. In seconds: a
+  // finer clock would reach the numbers of forced deletions.
   if (!best && !survey_->surely_absent(*scouts_)) number_ = std::max(number_, seconds_of_clock());
   if (forced()) number_ = (number_ / forced_step + 1) * forced_step;
   return agreed(everybody(), "reached", survey_->unreached(*scouts_));
@@ -134,6 +135,15 @@ std::vector<std::size_t> NameLock::everybody() const {
   return all;
 }
 
+std::string_view NameLock::verb() const noexcept {
+  switch (for_) {
+    case For::writing: return "writing";
+    case For::mending: return "repairing";
+    case For::cancelling: return "freeing what is left of";
+    default: return "deleting";
+  }
+}
+
 Result<void> NameLock::agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const {
   if (forced())
     return who.empty() ? Result<void>(fail(Errc::unavailable, fmt::format("`dpc:{}': no server could be {}{}{}", name_, did,
@@ -145,8 +155,10 @@ Result<void> NameLock::agreed(const std::vector<std::size_t>& who, std::string_v
         std::count_if(group.members.begin(), group.members.end(), [&](std::size_t n) { return contains(who, n); }));
     if (here >= writers_of(group.of)) continue;
     return fail(Errc::unavailable,
-                fmt::format("writing `dpc:{}' needs {} of the {} {} servers, and {} could be {}{}{}", name_,
-                            writers_of(group.of), group.of, group.what, here, did, why_not.empty() ? "" : ": ", why_not));
+                fmt::format("{} `dpc:{}' needs {} of the {} {} servers, and {} could be {}{}{}{}", verb(), name_,
+                            writers_of(group.of), group.of, group.what, here, did, why_not.empty() ? "" : ": ", why_not,
+                            for_ == For::deleting ? "; where the others never come back: -define cache:forced-delete=true"
+                                                  : ""));
   }
   return {};
 }

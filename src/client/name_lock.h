@@ -56,6 +56,7 @@ class NameLock {
   Result<void> sensible(bool exists) const;
   Result<void> try_lock(const Call&);
   bool forced() const noexcept { return for_ == For::forced_deleting; }
+  std::string_view verb() const noexcept;
   void unlock(const Call&, const std::vector<std::size_t>& whom);
   Result<void> agreed(const std::vector<std::size_t>& who, std::string_view did, const std::string& why_not) const;
   Result<void> pin(const Call&, const wire::native::NameRecord&, const Placing&, const std::vector<std::string>& holders);

@@ -56,6 +56,8 @@ std::string name_text(const client::NameLine& name, std::uint64_t now) {
     if (record.replicas > 1 && name.held_bytes < all)
       text += fmt::format(", {} of its copies missing (-repair-cache '{}' makes them anew)",
                           short_bytes(all - name.held_bytes), name.name);
+    else if (name.held_bytes < all)
+      text += fmt::format(", {} of it on servers that were not asked or not reached", short_bytes(all - name.held_bytes));
     if (name.reached < name.keepers) text += fmt::format(", known on {} of {} servers", name.reached, name.keepers);
   }
   if (!name.writer.empty())

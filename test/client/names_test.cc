@@ -160,7 +160,18 @@ TEST_F(NamesTest, AMajorityIsNeeded) {
   const auto refused = names().write(call_, "n");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::unavailable);
-  EXPECT_THAT(refused.error().what, HasSubstr("needs 2 of the 3 listed servers"));
+  EXPECT_THAT(refused.error().what, HasSubstr("writing `dpc:n' needs 2 of the 3 listed servers"));
+}
+
+TEST_F(NamesTest, ADeletionThatCannotBeSaysHowItCan) {
+  serve();
+  serve();
+  ASSERT_TRUE(write("n", 1));
+  servers_[1]->stop();
+  const auto refused = names().erase(call_, "n");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().what, HasSubstr("deleting `dpc:n' needs 2 of the 2 listed servers, and 1 could be reached"));
+  EXPECT_THAT(refused.error().what, HasSubstr("cache:forced-delete=true"));
 }
 
 TEST_F(NamesTest, ARestartedServerBringsNoOldVersionBack) {
@@ -193,7 +204,8 @@ TEST_F(NamesTest, WhatMayBeForgottenIsNotTakenForAbsent) {
   const auto erased = names().erase(call_, "n");
   ASSERT_FALSE(erased);
   EXPECT_THAT(erased.error().what, HasSubstr("forget names when they are restarted"));
-  // What is written now is the later version also for who hears of the first one again.
+  // What is written now is the later version also for who hears of the first one again; by a clock of seconds.
+  std::this_thread::sleep_for(1100ms);
   ASSERT_TRUE(write("n", 2));
   options_.hosts = all;
   EXPECT_EQ(read("n"), 2u) << last_error_.what;
@@ -232,7 +244,9 @@ TEST_F(NamesTest, AForcedDeletionNeedsNoMajority) {
   ASSERT_TRUE(write("n", 2));
   servers_[0]->stop();
   servers_[1]->stop();
-  EXPECT_FALSE(names().erase(call_, "n"));
+  const auto refused = names().erase(call_, "n");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().what, HasSubstr("must be reached"));
   const auto erased = names().erase(call_, "n", true);
   ASSERT_TRUE(erased) << erased.error().what;
   EXPECT_EQ(read("n"), std::nullopt);
@@ -348,7 +362,7 @@ TEST_F(NamesLeftTest, WhatMayBeFinishedStays) {
   servers_[2]->stop();
   for (int n = 0; n < 3; ++n) EXPECT_EQ(read("n"), std::nullopt);
   EXPECT_EQ(servers_[0]->tiles(), 1u);
-  EXPECT_THAT(said(), HasSubstr("needs 2 of the 3 designated servers"));
+  EXPECT_THAT(said(), HasSubstr("freeing what is left of `dpc:n' needs 2 of the 3 designated servers"));
 }
 
 TEST_F(NamesTest, AreListed) {
