@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
@@ -45,11 +46,12 @@ std::string name_text(const client::NameLine& name, std::uint64_t now) {
   } else if (record.keepers.empty()) {
     text += "  no finished version";
   } else {
+    const std::size_t most = record.keepers.size();
+    const std::size_t servers = record.whole ? std::min<std::size_t>(record.replicas, most) : most;
     text += fmt::format("  {}x{}x{} {}-bit, {} {}, {} cop{}, {} ({} stored), {} old", record.spec.size.w,
                         record.spec.size.h, record.spec.format.channels, record.depth,
                         record.whole ? "whole on" : "sharded over",
-                        fmt::format("{} server{}", record.whole ? record.replicas : record.keepers.size(),
-                                    (record.whole ? record.replicas : record.keepers.size()) == 1 ? "" : "s"),
+                        fmt::format("{} server{}", servers, servers == 1 ? "" : "s"),
                         record.replicas, record.replicas == 1 ? "y" : "ies", short_bytes(record.bytes),
                         short_bytes(name.held_bytes), age_text(now > record.created ? now - record.created : 0));
     const std::uint64_t all = record.bytes * record.replicas;

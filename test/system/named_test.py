@@ -351,6 +351,12 @@ class Named(StageCase):
             self.assertSamePixels("out.ppm", "a.ppm")
             self.assertEqual(min(count(read.err, "repaired.tiles"), 1), expected, read)
 
+    def test_more_replicas_than_servers_are_wished(self):
+        self.cluster(self.stage.servers(2), "-define", "cache:replicas=5")
+        picture(self.stage, "a.ppm", 500, 300, 5)
+        self.put("a.ppm", "dpc:a")
+        self.assertRegex(self.listing(), r"  a  500x300x3 8-bit, whole on 2 servers, 5 copies, .* of its copies missing")
+
     def test_the_quota(self):
         self.cluster(self.stage.servers(1, "-define", "cache:quota=1MiB"))
         picture(self.stage, "a.ppm", 500, 500, 5)  # 732 KiB
