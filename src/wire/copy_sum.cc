@@ -1,6 +1,10 @@
 #include "wire/copy_sum.h"
 
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // its XXH3 uses what this very processor has
+#else
 #include <xxhash.h>
+#endif
 
 #include <algorithm>
 #include <cstring>
