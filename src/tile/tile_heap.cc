@@ -7,10 +7,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <list>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <vector>
 
 namespace smalti {
@@ -19,8 +21,11 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t page = 4096;
-constexpr std::size_t slab_bytes = 4u << 20;  // at most
+constexpr std::size_t large_page = 2u << 20;
+constexpr std::size_t slab_bytes = 4u << 20;  // at least, of large ones
+constexpr std::size_t most_slab_bytes = 8u << 20;
 constexpr std::size_t first_slab_bytes = 256u << 10;
+constexpr std::size_t growth = 3;  // a slab's, against all before it
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t least_mapped = ~std::size_t{0};  // so that the sanitizer sees the end of every buffer
 #else
@@ -28,6 +33,30 @@ constexpr std::size_t least_mapped = 32u << 10;
 #endif
 
 std::size_t rounded(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
+
+// How many buffers a large slab has: so many that it is all large pages, where a few more than slab_bytes hold do that.
+std::size_t count_of_large(std::size_t size) {
+  const std::size_t least = std::max<std::size_t>(1, slab_bytes / size);
+  const std::size_t whole = rounded(least, large_page / std::gcd(size, large_page));
+  return whole * size <= most_slab_bytes ? whole : least;
+}
+
+// Begins where a large page could; null when there is no memory.
+std::byte* map_large(std::size_t bytes) {
+  void* const data = ::mmap(nullptr, bytes + large_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::byte*>(data);
+  const std::size_t before = (large_page - reinterpret_cast<std::uintptr_t>(data) % large_page) % large_page;
+  if (before > 0) ::munmap(begin, before);
+  if (before < large_page) ::munmap(begin + before + rounded(bytes, page), large_page - before);
+  ::madvise(begin + before, bytes, MADV_HUGEPAGE);
+  return begin + before;
+}
+
+std::byte* map_small(std::size_t bytes) {
+  void* const data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return data == MAP_FAILED ? nullptr : static_cast<std::byte*>(data);
+}
 
 std::shared_ptr<std::byte> small_buffer(std::size_t bytes) {
   auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded(bytes, alignment)));
@@ -84,17 +113,16 @@ struct TileHeap::Shelf {
   }
 
   // The first slabs of a size are small: borders of images have sizes of their own, and few tiles. Large ones are asked
-  // for in large pages, which cost a fault for 2 MiB, not for 4 KiB.
+  // for in large pages, which cost a fault, and an entry in the processor's table of pages, for 2 MiB, not for 4 KiB.
   bool add_slab(Class& of, std::size_t size) {
-    const std::size_t wanted = std::min(slab_bytes, std::max(first_slab_bytes, of.mapped));
+    const std::size_t wanted = std::max(first_slab_bytes, growth * of.mapped);
+    const bool large = wanted >= slab_bytes;
     Slab slab;
-    slab.count = std::max<std::size_t>(1, wanted / size);
+    slab.count = large ? count_of_large(size) : std::max<std::size_t>(1, wanted / size);
     const std::size_t bytes = slab.count * size;
-    void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) return false;
-    if (wanted == slab_bytes) ::madvise(data, bytes, MADV_HUGEPAGE);
+    slab.base = large ? map_large(bytes) : map_small(bytes);
+    if (!slab.base) return false;
     of.mapped += bytes;
-    slab.base = static_cast<std::byte*>(data);
     slab.warm.reserve(slab.count);
     slab.cold.reserve(slab.count);
     for (std::size_t n = slab.count; n > 0; --n) slab.cold.push_back(slab.base + (n - 1) * size);
