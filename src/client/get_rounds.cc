@@ -82,7 +82,7 @@ void GetRounds::ask(Batcher& batcher, std::size_t n, std::uint32_t server) {
   const std::uint64_t epoch = item.record->epoch(server);
   const PixelFormat format = item.record->spec.format;
   const auto compatible = [&](const Request& r) { return r.epoch == epoch && r.format == format; };
-  Errand& errand = batcher.room(server, item.bytes, compatible, [&] {
+  Errand& errand = batcher.room(server, item.bytes, fleet_.link_of(server).request_bytes(), compatible, [&] {
     auto made = Fleet::request(call_, native::Get{});
     made->epoch = epoch;
     made->format = format;

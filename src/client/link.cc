@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::size_t batch_requests = 64;
 constexpr std::uint64_t batch_bytes = 4u << 20;  // of payload, gathered in one write
+constexpr std::uint64_t long_request = 1u << 20;  // of payload, so that answers flow while others are under way
+// What passes in shared memory is copied by one side, then by the other: at the same time only in small requests.
+constexpr std::uint64_t short_request = 256u << 10;
 constexpr unsigned most_attempts = 2;
 constexpr std::chrono::seconds between_extra_attempts{1};
 
@@ -49,6 +52,8 @@ Identity Link::identity() const {
   const std::lock_guard lock(identity_mutex_);
   return identity_;
 }
+
+std::uint64_t Link::request_bytes() const noexcept { return shares_ ? short_request : long_request; }
 
 void Link::accept(std::vector<RequestPtr> requests) {
   for (const RequestPtr& request : requests)
@@ -116,7 +121,8 @@ std::vector<RequestPtr> Link::next_batch(Connection& connection) {
   std::vector<RequestPtr> batch = std::move(connection.pings);
   connection.pings.clear();
   std::uint64_t bytes = 0;
-  while (!queue_.empty() && batch.size() < batch_requests && bytes < batch_bytes) {
+  const std::uint64_t enough = connection.shared ? short_request : batch_bytes;
+  while (!queue_.empty() && batch.size() < batch_requests && bytes < enough) {
     RequestPtr request = queue_.front();
     if (auto hindered = hindrance(*request)) {
       queue_.pop_front();

@@ -86,6 +86,8 @@ class Link {
   const HostPort& host() const noexcept { return options_.host; }
   const Traffic& traffic() const noexcept { return traffic_; }
   Traffic& traffic() noexcept { return traffic_; }
+  // Of payload, at most, that a request should have; a single larger tile is a request of its own.
+  std::uint64_t request_bytes() const noexcept;
   // How long it has owed an answer and said nothing; zero while it owes none.
   Clock::duration silence() const noexcept;
   // The longest such silence of late, decaying over some seconds.
@@ -158,12 +160,12 @@ class Link {
   Clock::time_point no_more_before_{};  // when another connection may be tried beside those that work
   bool shut_ = false;
   bool looking_out_ = false;
-  bool told_of_sharing_ = false;
   bool stalled_ = false;
   Clock::duration longest_{};  // silence since the watch last looked
   asio::steady_timer look_out_timer_;
 
   std::atomic<bool> watch_ = false;
+  std::atomic<bool> shares_ = false;  // memory with its server, or did
   std::atomic<Clock::rep> quiet_since_ = 0;  // the last byte, or when an answer came to be owed; 0: nothing is owed
   std::atomic<Clock::rep> usual_;
   std::unique_ptr<Pool> coders_;  // none until a tile is coded

@@ -64,7 +64,7 @@ Pool& Link::coders() {
 bool Link::to_be_packed(const RequestPtr& request) {
   const ImageId* image = request->weight > 0 ? image_of(request->message) : nullptr;
   if (!image) return false;
-  if (told_of_sharing_ && options_.compress == Compress::automatic) return false;  // there is no wire
+  if (shares_ && options_.compress == Compress::automatic) return false;  // there is no wire
   request->coder = coding_.begin(*image, Clock::now());
   request->counted = true;
   if (auto* get = std::get_if<Get>(&request->message)) {

@@ -142,6 +142,7 @@ asio::awaitable<void> Link::send_all(ConnectionPtr connection) {
     }
     auto sent = co_await send_batch(connection.get(), std::move(batch));
     if (!sent && !connection->dead) connection->stream->close();  // the reader sees it, and cleans up
+    if (connection->shared) co_await net::yield();                // what is answered meanwhile gives its room back
   }
 }
 

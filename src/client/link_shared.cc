@@ -26,7 +26,7 @@ void Link::begin_to_share(Connection& connection, const Request& asked) {
     connection.shared.reset();
     return log_.line(Level::debug, named(taken.error()).what);
   }
-  if (std::exchange(told_of_sharing_, true)) return;
+  if (shares_.exchange(true)) return;
   log_.line(Level::info, fmt::format("{}: on this host: tiles pass in shared memory", options_.host.text()));
 }
 

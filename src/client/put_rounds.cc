@@ -12,7 +12,6 @@ namespace native = wire::native;
 
 namespace {
 
-constexpr std::uint64_t request_bytes = 1u << 20;  // of payload; a single larger tile is a request of its own
 constexpr std::chrono::seconds full_for{1};
 // While another server could take a silent one's place, one looks up so often.
 constexpr std::chrono::milliseconds look_every{20};
@@ -23,12 +22,12 @@ bool contains(const std::vector<std::uint32_t>& all, std::uint32_t one) {
 
 }  // namespace
 
-Errand& Batcher::room(std::uint32_t server, std::uint64_t bytes, const std::function<bool(const Request&)>& compatible,
-                      const std::function<RequestPtr()>& make) {
+Errand& Batcher::room(std::uint32_t server, std::uint64_t bytes, std::uint64_t most,
+                      const std::function<bool(const Request&)>& compatible, const std::function<RequestPtr()>& make) {
   std::size_t& current = current_[server];
   if (current != 0) {
     Errand& open = errands_[current - 1];
-    const bool fits = open.request->weight + bytes <= request_bytes && open.items.size() < native::most_items;
+    const bool fits = open.request->weight + bytes <= most && open.items.size() < native::most_items;
     if (fits && compatible(*open.request)) {
       open.request->weight += bytes;
       return open;
@@ -279,7 +278,7 @@ std::vector<Errand> PutRounds::errands() {
     for (const std::uint32_t server : std::exchange(item.next, {})) {
       const std::uint64_t epoch = item.record->epoch(server);
       const auto compatible = [&](const Request& r) { return r.epoch == epoch; };
-      Errand& errand = batcher.room(server, item.tile.charge(), compatible, [&] {
+      Errand& errand = batcher.room(server, item.tile.charge(), fleet_.link_of(server).request_bytes(), compatible, [&] {
         auto made = Fleet::request(call_, native::Put{});
         made->epoch = epoch;
         return made;

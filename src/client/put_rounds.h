@@ -18,9 +18,9 @@ class Batcher {
  public:
   explicit Batcher(std::uint32_t servers) : current_(servers) {}
 
-  // The errand that the next item of `bytes` for this server goes to: the one being filled, or a new one.
-  Errand& room(std::uint32_t server, std::uint64_t bytes, const std::function<bool(const Request&)>& compatible,
-               const std::function<RequestPtr()>& make);
+  // The errand that the next item of `bytes` for this server goes to: the one being filled to `most`, or a new one.
+  Errand& room(std::uint32_t server, std::uint64_t bytes, std::uint64_t most,
+               const std::function<bool(const Request&)>& compatible, const std::function<RequestPtr()>& make);
   std::vector<Errand> take() { return std::move(errands_); }
 
  private:

@@ -14,7 +14,7 @@ namespace native = wire::native;
 // The slowest that a peer may be before it counts as stalled.
 constexpr std::uint64_t slowest_bytes_a_second = 128u << 10;
 constexpr std::size_t write_bytes = 512u << 10;         // written under one deadline
-constexpr std::uint64_t turn_bytes = 512u << 10;        // copied before others get their turn
+constexpr std::uint64_t turn_bytes = 256u << 10;        // copied before others get their turn
 constexpr std::chrono::milliseconds goodbye_time{200};  // for the last words to a peer that may not read
 
 // Takes about write_bytes off the front of `left`.
