@@ -120,9 +120,8 @@ std::optional<Error> Link::hindrance(const Request& request) const {
 std::vector<RequestPtr> Link::next_batch(Connection& connection) {
   std::vector<RequestPtr> batch = std::move(connection.pings);
   connection.pings.clear();
-  std::uint64_t bytes = 0;
-  const std::uint64_t enough = connection.shared ? short_request : batch_bytes;
-  while (!queue_.empty() && batch.size() < batch_requests && bytes < enough) {
+  std::uint64_t bytes = 0, to_lay = 0;
+  while (!queue_.empty() && batch.size() < batch_requests && bytes < batch_bytes && to_lay < short_request) {
     RequestPtr request = queue_.front();
     if (auto hindered = hindrance(*request)) {
       queue_.pop_front();
@@ -132,6 +131,7 @@ std::vector<RequestPtr> Link::next_batch(Connection& connection) {
     if (connection.in_flight > 0 && connection.in_flight + request->weight > connection.most_in_flight) break;
     queue_.pop_front();
     bytes += request->weight;
+    if (connection.shared && !request->payloads.empty()) to_lay += request->weight;
     connection.in_flight += request->weight;
     batch.push_back(std::move(request));
   }
