@@ -30,7 +30,7 @@ using asio::ip::tcp;
 constexpr std::size_t parts_a_call = 64;          // gathered in one system call
 constexpr std::size_t turn_bytes = 1u << 20;      // moved without waiting before others get their turn
 constexpr std::size_t worth_one_read = 16u << 10;  // below it a read is of whatever is there
-constexpr std::size_t wake_for = 128u << 10;       // bytes that are waited for at a time
+constexpr std::size_t wake_for = 64u << 10;        // bytes that are waited for at a time
 constexpr auto never = Clock::time_point::max();
 
 // One direction. The timer is set lazily: while it is set for no later than the deadline it is left alone, and its

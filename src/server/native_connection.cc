@@ -70,7 +70,7 @@ net::Task<native::Frame> NativeConnection::next(Clock::time_point deadline) {
   }
 }
 
-net::Task<void> NativeConnection::fill(std::span<std::byte> into, Clock::time_point deadline) {
+net::Task<void> NativeConnection::fill(std::span<std::byte> into, Clock::time_point deadline, wire::RunningSum* sum) {
   progress_ = Clock::now();
   filling_ = !into.empty();
   while (!into.empty()) {
@@ -79,16 +79,18 @@ net::Task<void> NativeConnection::fill(std::span<std::byte> into, Clock::time_po
     progress_ = Clock::now();
     if (!got) co_return pass(std::move(got.error()));
     if (*got == 0) co_return fail(Errc::corrupt, "the connection ended within a payload");
+    if (sum) sum->add(into.first(*got));
     into = into.subspan(*got);
   }
   co_return Result<void>();
 }
 
-net::Task<void> NativeConnection::payload(std::span<std::byte> into) {
+net::Task<void> NativeConnection::payload(std::span<std::byte> into, wire::RunningSum* sum) {
   const auto rest = decoder_.claim(into);
+  if (sum) sum->add(into.first(into.size() - rest.size()));
   if (rest.empty()) co_return Result<void>();
   const auto deadline = stall_for(rest.size());
-  co_return co_await fill(rest, deadline);
+  co_return co_await fill(rest, deadline, sum);
 }
 
 net::Task<void> NativeConnection::skip(std::uint32_t bytes) {
@@ -98,7 +100,7 @@ net::Task<void> NativeConnection::skip(std::uint32_t bytes) {
     const auto into = std::span(nowhere).first(std::min<std::size_t>(bytes, nowhere.size()));
     bytes -= static_cast<std::uint32_t>(into.size());
     const auto rest = decoder_.claim(into);
-    auto filled = co_await fill(rest, deadline);
+    auto filled = co_await fill(rest, deadline, nullptr);
     if (!filled) co_return pass(std::move(filled.error()));
   }
   co_return Result<void>();

@@ -14,6 +14,7 @@
 #include "server/budget.h"
 #include "server/shared_room.h"
 #include "server/signal.h"
+#include "wire/copy_sum.h"
 #include "wire/native_decode.h"
 
 namespace smalti::server {
@@ -48,8 +49,8 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   // The next frame, its header by `deadline`, the rest of it within the stall. Errc::unavailable: the peer
   // has gone; Errc::corrupt and others: it speaks nonsense.
   net::Task<wire::native::Frame> next(Clock::time_point deadline);
-  // The next part of the body, straight from the stream into place.
-  net::Task<void> payload(std::span<std::byte> into);
+  // The next part of the body, straight from the stream into place; summed as it comes, where that is wanted.
+  net::Task<void> payload(std::span<std::byte> into, wire::RunningSum* sum = nullptr);
   // The same, for nobody.
   net::Task<void> skip(std::uint32_t bytes);
 
@@ -100,7 +101,7 @@ class NativeConnection : public std::enable_shared_from_this<NativeConnection> {
   static asio::awaitable<void> flush(std::shared_ptr<NativeConnection> self);
   Clock::time_point stall_for(std::uint64_t bytes) const;
   void press(Budget::Patience);
-  net::Task<void> fill(std::span<std::byte> into, Clock::time_point deadline);
+  net::Task<void> fill(std::span<std::byte> into, Clock::time_point deadline, wire::RunningSum* sum);
 
   net::Tasks& tasks_;
   Budget& server_budget_;

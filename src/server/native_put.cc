@@ -208,19 +208,18 @@ asio::awaitable<Arrived> read_tile(ClientPtr client, native::PutItem item, Exten
     if (client->connection->owes_a_turn()) co_await net::yield();
     co_return arrived;
   }
-  auto reading = draft ? client->connection->payload(draft->bytes()) : client->connection->skip(item.bytes);
+  wire::RunningSum sum;
+  auto reading = draft ? client->connection->payload(draft->bytes(), &sum) : client->connection->skip(item.bytes);
   auto read = co_await std::move(reading);
   if (!read) {
     arrived.tile = pass(std::move(read.error()));
     arrived.broken = true;
   } else if (!draft) {
     arrived.tile = pass(std::move(draft.error()));
+  } else if (sum.value() != item.checksum) {
+    arrived.tile = pass(damaged(item.key));
   } else {
-    Tile tile = std::move(*draft).freeze();
-    if (tile.computed_checksum() == item.checksum)
-      arrived.tile = tile.marked_with(item.checksum);
-    else
-      arrived.tile = pass(damaged(item.key));
+    arrived.tile = std::move(*draft).freeze().marked_with(item.checksum);
   }
   co_return arrived;
 }
