@@ -13,7 +13,8 @@ namespace smalti::tile_file {
 
 namespace {
 
-constexpr std::size_t piece = 1u << 20;  // bytes read at once in search of a record, or to check pixels
+constexpr std::size_t piece = 1u << 20;    // bytes read at once in search of a record, or to check pixels
+constexpr std::size_t first_piece = 4096;  // of a search
 
 bool all_zero(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
@@ -150,11 +151,13 @@ class Scanner {
     return record;
   }
 
-  // Leaves at_ at the next record before `until`, or there.
+  // Leaves at_ at the next record before `until`, or there. Reads little at first: where every other record is
+  // damaged each search ends at once.
   Result<void> search(std::uint64_t until) {
-    std::vector<std::byte> bytes(piece);
+    std::vector<std::byte> bytes;
     std::uint64_t at = at_ + record_bytes;
-    while (at < until) {
+    for (std::size_t most = first_piece; at < until; most = std::min(2 * most, piece)) {
+      bytes.resize(std::min<std::uint64_t>(most, until - at));
       SMALTI_TRY(const std::size_t got, file_.read(at, bytes));
       if (got < record_bytes) break;
       for (std::size_t in = 0; in + record_bytes <= got; in += record_bytes) {

@@ -6,6 +6,7 @@
 
 #include "store/persisted_store.h"
 #include "store/tile_file_format.h"
+#include "store/tile_scan.h"
 #include "test/store/patterns.h"
 #include "test/store/simulated_disk.h"
 
@@ -236,6 +237,34 @@ TEST_F(PersistDamage, AbsurdNumbersNeedNoMemoryAndNoTime) {
     for (std::uint32_t tile = 0; tile < 9; ++tile) (void)get_one(*life->store, call_, key(tile));
     EXPECT_LE(disk->files()[file()]->now.size(), sound.size() + 128);
   }
+}
+
+// Each hole is searched for the record behind it, which is near: a piece of many records read for each would take as long as
+// a file of their square.
+TEST_F(PersistDamage, ManyHolesAreScannedInProportionToTheFile) {
+  using namespace tile_file;
+  constexpr std::uint64_t records = 8192;
+  const Head head{image_, small_image, 7};
+  Bytes bytes(records_at + records * record_bytes);
+  const auto lay = [&bytes](std::uint64_t at, const auto& what) {
+    std::ranges::copy(what, bytes.begin() + static_cast<std::ptrdiff_t>(at));
+  };
+  lay(0, encode(head));
+  lay(mark_at(0), encode(Mark{.end = bytes.size(), .clock = records, .records = records}, head.salt));
+  for (std::uint64_t n = 1; n < records; n += 2) {
+    const std::uint64_t at = records_at + n * record_bytes;
+    lay(at, encode(Record{.taken_away = true, .cell = {0, 0, 0}, .generation = n, .offset = at}, head.salt));
+  }
+  disk_->files()["holes"] = std::make_shared<SimulatedDisk::Inode>(SimulatedDisk::Inode{bytes, bytes, {}});
+  const auto opened = disk_->open("holes", DiskFolder::Make::existing);
+  ASSERT_TRUE(opened);
+  disk_->bytes_read = 0;
+  const auto found = scan(**opened, head);
+  ASSERT_TRUE(found) << found.error().what;
+  EXPECT_EQ(found->end, bytes.size());
+  EXPECT_EQ(found->clock, records);
+  EXPECT_TRUE(found->incomplete);
+  EXPECT_LE(disk_->bytes_read, 64 * bytes.size());
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ class SimulatedDisk : public DiskFolder, public std::enable_shared_from_this<Sim
   using Names = std::map<std::string, std::shared_ptr<Inode>>;
 
   std::uint64_t operations = 0;                      // so many were asked for
+  std::uint64_t bytes_read = 0;                      // into buffers, as large as they were
   std::uint64_t power_fails_at = ~std::uint64_t{0};  // from this operation on all fail
   std::uint64_t most_bytes = ~std::uint64_t{0};      // of all files: writes beyond it find a full disk
   std::map<std::string, int> synced;                 // how often, by "file", "folder"
@@ -154,6 +155,7 @@ class SimulatedFile final : public DiskFile {
     const std::lock_guard lock(disk_->mutex_);
     SMALTI_CHECK(disk_->step());
     const Bytes& from = inode_->now;
+    disk_->bytes_read += into.size();
     if (offset >= from.size()) return std::size_t{0};
     const std::size_t count = std::min<std::size_t>(into.size(), from.size() - offset);
     std::memcpy(into.data(), from.data() + offset, count);
