@@ -26,7 +26,14 @@ constexpr std::size_t slab_bytes = 4u << 20;  // at least, of large ones
 constexpr std::size_t most_slab_bytes = 8u << 20;
 constexpr std::size_t first_slab_bytes = 256u << 10;
 constexpr std::size_t growth = 3;  // a slab's, against all before it
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SMALTI_ADDRESS_SANITIZER  // as clang says it
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SMALTI_ADDRESS_SANITIZER
+#endif
+#if defined(SMALTI_ADDRESS_SANITIZER)
 constexpr std::size_t least_mapped = ~std::size_t{0};  // so that the sanitizer sees the end of every buffer
 #else
 constexpr std::size_t least_mapped = 32u << 10;
