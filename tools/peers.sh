@@ -1,7 +1,7 @@
 #!/bin/sh
 # Gives a newer Debian release's ImageMagick 7 to the tests, without touching this system: two root folders, `release`
-# (as first released: handshake s) and `security` (with security updates: handshake n16), each with the Q16 and the
-# Q16-HDRI program. Made once, from the mirrors this system's apt uses; kept outside the source tree. Needs root.
+# and `security` (with security updates), each with the Q16 and the Q16-HDRI program. Handshake s is that of packages up
+# to deb13u12, n16 that of later ones; point releases move these into `release`, too. Made once, from the mirrors this system's apt uses; kept outside the source tree. Needs root.
 #   tools/peers.sh [FOLDER]     prints FOLDER (default: ${XDG_CACHE_HOME:-~/.cache}/smalti/peers)
 set -eu
 

@@ -1,5 +1,5 @@
-"""ImageMagick 7 of a newer Debian release, unmodified, at our server: both handshakes, Q16 and Q16-HDRI; and our
-client's side at its servers. tools/peers.sh makes the root folders, once."""
+"""ImageMagick 7 of a newer Debian release, unmodified, at our server: whichever handshakes its versions there speak, Q16 and
+Q16-HDRI; and our client's side at its servers. tools/peers.sh makes the root folders, once."""
 import os
 import pathlib
 import subprocess
@@ -11,9 +11,27 @@ from magick_test import PEER, free_port
 from stage import PATIENCE, StageCase, until
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
-# Root folder, program, handshake.
-PEERS = (("release", "magick-im7.q16", "s"), ("release", "magick-im7.q16hdri", "s:hdri"),
-         ("security", "magick-im7.q16", "n16"), ("security", "magick-im7.q16hdri", "n16"))
+PROGRAMS = ("magick-im7.q16", "magick-im7.q16hdri")
+# From this package on the newest handshake is spoken. Security updates move into the release by and by, so that which root folder
+# has which is not known beforehand.
+FIRST_OF_N16 = "8:7.1.1.43+dfsg1-1+deb13u13"
+
+
+def version_in(root):
+    return subprocess.run(["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", "${Version}", "imagemagick-7.q16"],
+                          capture_output=True, text=True, check=True).stdout
+
+
+def speaks_n16(version):
+    return subprocess.run(["dpkg", "--compare-versions", version, "ge", FIRST_OF_N16]).returncode == 0
+
+
+def peers(roots):
+    """Root folder, program, handshake; each version once."""
+    versions = {version_in(roots / folder): roots / folder for folder in ("security", "release")}
+    for version, root in versions.items():
+        for program in PROGRAMS:
+            yield root, program, "n16" if speaks_n16(version) else "s" + (":hdri" if "hdri" in program else "")
 
 
 def setUpModule():
@@ -28,8 +46,8 @@ def setUpModule():
 
 class Peers(StageCase):
     def each(self):
-        for folder, program, dialect in PEERS:
-            client = Client(f"/usr/bin/{program}", root=str(ROOTS / folder), seven=True)
+        for root, program, dialect in peers(ROOTS):
+            client = Client(f"/usr/bin/{program}", root=str(root), seven=True)
             self.addCleanup(client.close)
             yield client, dialect
 
