@@ -8,8 +8,6 @@ namespace smalti::ops {
 
 namespace {
 
-constexpr const char* null = nullptr;
-
 // A JPEG's damage is only ever a warning to its decoder; the others tell benign oddities by warnings.
 VipsFailOn strictness(const Decode& decode, VipsFailOn strict) {
   return decode.salvage ? VIPS_FAIL_ON_NONE : strict;
@@ -46,14 +44,14 @@ std::shared_ptr<const InputFile> borrowed(const InputFile& file) {
 Result<VipsPtr> open_jpeg(const Decode& decode) {
   VipsImage* out = nullptr;
   const int failed = vips_jpegload(decode.file->path().c_str(), &out, "access", VIPS_ACCESS_SEQUENTIAL,
-                                   "fail_on", strictness(decode, VIPS_FAIL_ON_WARNING), null);
+                                   "fail_on", strictness(decode, VIPS_FAIL_ON_WARNING), nullptr);
   return opened(decode, failed, out);
 }
 
 Result<VipsPtr> open_png(const Decode& decode) {
   VipsImage* out = nullptr;
   const int failed = vips_pngload(decode.file->path().c_str(), &out, "access", VIPS_ACCESS_SEQUENTIAL,
-                                  "fail_on", strictness(decode, VIPS_FAIL_ON_ERROR), null);
+                                  "fail_on", strictness(decode, VIPS_FAIL_ON_ERROR), nullptr);
   return opened(decode, failed, out);
 }
 
@@ -61,7 +59,7 @@ Result<VipsPtr> open_tiff(const Decode& decode) {
   VipsImage* out = nullptr;
   const int failed =
       vips_tiffload(decode.file->path().c_str(), &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                    strictness(decode, VIPS_FAIL_ON_ERROR), "page", static_cast<int>(decode.scene), null);
+                    strictness(decode, VIPS_FAIL_ON_ERROR), "page", static_cast<int>(decode.scene), nullptr);
   return opened(decode, failed, out);
 }
 
@@ -69,7 +67,7 @@ Result<VipsPtr> open_webp(const Decode& decode) {
   VipsImage* out = nullptr;
   const int failed =
       vips_webpload(decode.file->path().c_str(), &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                    strictness(decode, VIPS_FAIL_ON_ERROR), "page", static_cast<int>(decode.scene), null);
+                    strictness(decode, VIPS_FAIL_ON_ERROR), "page", static_cast<int>(decode.scene), nullptr);
   return opened(decode, failed, out);
 }
 
@@ -77,14 +75,14 @@ Result<VipsPtr> open_gif(const Decode& decode) {
   VipsImage* out = nullptr;
   const int failed =
       vips_gifload(decode.file->path().c_str(), &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on",
-                   strictness(decode, VIPS_FAIL_ON_ERROR), "page", static_cast<int>(decode.scene), null);
+                   strictness(decode, VIPS_FAIL_ON_ERROR), "page", static_cast<int>(decode.scene), nullptr);
   return opened(decode, failed, out);
 }
 
 Result<VipsPtr> open_jp2(const Decode& decode) {
   VipsImage* out = nullptr;
   const int failed = vips_jp2kload(decode.file->path().c_str(), &out, "access", VIPS_ACCESS_SEQUENTIAL,
-                                   "fail_on", strictness(decode, VIPS_FAIL_ON_ERROR), null);
+                                   "fail_on", strictness(decode, VIPS_FAIL_ON_ERROR), nullptr);
   return opened(decode, failed, out);
 }
 
