@@ -5,7 +5,7 @@ set -eu
 
 build="build-essential cmake ninja-build pkg-config ccache libvips-dev libasio-dev libssl-dev libexpected-dev
   libfmt-dev libpugixml-dev libxxhash-dev liblz4-dev libzstd-dev zlib1g-dev"
-# There is one for this kind of processor only.
+# Debian has it for x86-64 only.
 [ "$(dpkg --print-architecture)" != amd64 ] || build="$build libipsec-mb-dev"
 demo="ukui-wallpapers python3-minimal"
 tests="libgtest-dev libgmock-dev libbenchmark-dev python3 imagemagick libvips-tools ukui-wallpapers universal-ctags
